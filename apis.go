@@ -1,0 +1,3 @@
+package maskinporten
+
+type lane struct{ api, consumer string }

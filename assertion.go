@@ -1,0 +1,193 @@
+package maskinporten
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// grantLifetime is the longest that Maskinporten allows between iat and exp.
+const grantLifetime = 120 * time.Second
+
+// grant is the claims of an assertion, all that Maskinporten documents and no
+// other: an unknown claim, such as nbf or sub, is refused. Their order is the
+// struct's. aud is one string, which jwt's own claims types do not promise.
+//
+// https://docs.digdir.no/docs/Maskinporten/maskinporten_protocol_jwtgrant
+type grant struct {
+	Audience             string   `json:"aud"`
+	Issuer               string   `json:"iss"`
+	Scope                string   `json:"scope"`
+	IssuedAt             int64    `json:"iat"`
+	Expires              int64    `json:"exp"`
+	ID                   string   `json:"jti"`
+	ConsumerOrg          string   `json:"consumer_org,omitempty"`
+	Resource             []string `json:"resource,omitempty"` // "only array supported"
+	PID                  string   `json:"pid,omitempty"`
+	OnBehalfOf           string   `json:"iss_onbehalfof,omitempty"`
+	AuthorizationDetails []any    `json:"authorization_details,omitempty"`
+}
+
+// The authorization_details (RFC 9396) that Maskinporten takes for Altinn.
+type (
+	systemUserDetails struct {
+		Type        string          `json:"type"`
+		Owner       organisationRef `json:"systemuser_org"`
+		ExternalRef string          `json:"externalRef,omitempty"`
+	}
+	consentDetails struct {
+		Type string `json:"type"`
+		ID   string `json:"id"`
+		From string `json:"from"`
+	}
+	organisationRef struct {
+		Authority string `json:"authority"`
+		ID        string `json:"ID"`
+	}
+)
+
+const (
+	systemUserType = "urn:altinn:systemuser"
+	consentType    = "urn:altinn:consent"
+	actorAuthority = "iso6523-actorid-upis"
+)
+
+// newGrant makes the claims for one attempt: a grant can be used once, so each
+// has an id of its own, and iat is the time as it is, never earlier.
+func newGrant(env Environment, clientID string, r *Request, now time.Time) *grant {
+	var id [16]byte
+	rand.Read(id[:]) // never fails
+	g := &grant{
+		Audience:    env.Issuer,
+		Issuer:      clientID,
+		Scope:       r.Scope,
+		IssuedAt:    now.Unix(),
+		Expires:     now.Unix() + int64(grantLifetime/time.Second),
+		ID:          hex.EncodeToString(id[:]),
+		ConsumerOrg: r.ConsumerOrg,
+		PID:         r.PID,
+		OnBehalfOf:  r.OnBehalfOf,
+	}
+	if r.Resource != "" {
+		g.Resource = []string{r.Resource}
+	}
+	if s := r.SystemUser; s != (SystemUser{}) {
+		owner := organisationRef{actorAuthority, OrgNumber(s.OrgNumber).ISO6523()}
+		g.AuthorizationDetails = append(g.AuthorizationDetails, systemUserDetails{systemUserType, owner, s.ExternalRef})
+	}
+	if c := r.Consent; c != (Consent{}) {
+		g.AuthorizationDetails = append(g.AuthorizationDetails, consentDetails{consentType, c.ID, c.From})
+	}
+	return g
+}
+
+// The rest of [jwt.Claims]. jwt asks for these only when it validates, and
+// grants are never parsed here.
+func (g *grant) GetExpirationTime() (*jwt.NumericDate, error) {
+	return jwt.NewNumericDate(time.Unix(g.Expires, 0)), nil
+}
+func (g *grant) GetIssuedAt() (*jwt.NumericDate, error) {
+	return jwt.NewNumericDate(time.Unix(g.IssuedAt, 0)), nil
+}
+func (g *grant) GetNotBefore() (*jwt.NumericDate, error) { return nil, nil }
+func (g *grant) GetIssuer() (string, error)              { return g.Issuer, nil }
+func (g *grant) GetSubject() (string, error)             { return "", nil }
+func (g *grant) GetAudience() (jwt.ClaimStrings, error)  { return jwt.ClaimStrings{g.Audience}, nil }
+
+// sign makes the assertion: header, claims and signature.
+func (c *Credential) sign(g *grant) (string, error) {
+	token := &jwt.Token{Method: rs256{}, Claims: g, Header: c.header()}
+	assertion, err := token.SignedString(c.signer)
+	if err != nil {
+		return "", fmt.Errorf("signing the grant: %w", err)
+	}
+	return assertion, nil
+}
+
+// rs256 is RSASSA-PKCS1-v1_5 with SHA-256 over any crypto.Signer, so that the
+// key may live in an HSM or a cloud KMS; jwt's own wants an *rsa.PrivateKey.
+type rs256 struct{}
+
+func (rs256) Alg() string { return "RS256" }
+
+func (rs256) Sign(signingString string, key any) ([]byte, error) {
+	digest := crypto.SHA256.New()
+	digest.Write([]byte(signingString))
+	return key.(crypto.Signer).Sign(rand.Reader, digest.Sum(nil), crypto.SHA256)
+}
+
+func (rs256) Verify(signingString string, sig []byte, key any) error {
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return jwt.ErrInvalidKeyType
+	}
+	digest := crypto.SHA256.New()
+	digest.Write([]byte(signingString))
+	return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest.Sum(nil), sig)
+}
+
+// assertion asks the source for its credential and signs a grant for r. Both
+// may hang, in a file system or an HSM that does not answer, and Sign takes no
+// context: they keep a goroutine of their own, and the caller leaves in time.
+func (x *exchange) assertion(ctx context.Context, r *Request, refused *Credential) (string, *Credential, error) {
+	type result struct {
+		assertion  string
+		credential *Credential
+		err        error
+	}
+	done := make(chan result, 1)
+	go func() {
+		res := result{err: errFlightAbandoned}
+		defer func() {
+			if p := recover(); p != nil {
+				res.err = panicError(p)
+			}
+			done <- res
+		}()
+		res.credential, res.err = x.credential(ctx)
+		if res.err != nil {
+			return
+		}
+		if refused != nil && res.credential.same(refused) {
+			res.err = errSameRefused
+			return
+		}
+		if res.err = r.checkOwner(res.credential); res.err == nil {
+			res.assertion, res.err = res.credential.sign(newGrant(x.env, x.clientID, r, x.clock.now()))
+		}
+	}()
+	select {
+	case res := <-done:
+		return res.assertion, res.credential, res.err
+	case <-ctx.Done():
+		return "", nil, fmt.Errorf("the credential source or the signer did not answer: %w", ctx.Err())
+	}
+}
+
+// credential is the source's, fit to sign with now.
+func (x *exchange) credential(ctx context.Context) (*Credential, error) {
+	var (
+		cred *Credential
+		err  error
+	)
+	if source, ok := x.source.(loggingSource); ok {
+		cred, err = source.credential(ctx, x.log)
+	} else {
+		cred, err = x.source.Credential(ctx)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("getting the credential: %w", err)
+	case cred == nil:
+		return nil, errors.New("getting the credential: the source returned neither a credential nor an error")
+	}
+	x.last.Store(cred)
+	return cred, cred.usable(time.Now(), x.env, x.log)
+}

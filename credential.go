@@ -1,0 +1,239 @@
+package maskinporten
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// CredentialSource supplies the credential to sign with. It is asked once for
+// every grant and, while Maskinporten refuses the last one, for every call
+// that wants to know whether there is a new one: seldom. It must be safe for
+// concurrent use. A *[Credential] is its own source.
+type CredentialSource interface {
+	Credential(ctx context.Context) (*Credential, error)
+}
+
+// loggingSource is a source of this package's own, which warns of a file that
+// does not load in the log of the client that asks.
+type loggingSource interface {
+	credential(ctx context.Context, log *slog.Logger) (*Credential, error)
+}
+
+// Credential is a private key and what tells Maskinporten whose it is: the
+// certificate chain (x5c), or the id of a key registered on the client (kid).
+// It is immutable and safe for concurrent use; printing it shows no key.
+type Credential struct {
+	signer crypto.Signer
+	chain  []*x509.Certificate // leaf first
+	x5c    []string
+	kid    string
+}
+
+// What is wrong with a credential, for programs that act on it.
+var (
+	ErrCertificateExpired     = errors.New("maskinporten: the certificate has expired")
+	ErrCertificateNotYetValid = errors.New("maskinporten: the certificate is not valid yet")
+	ErrUnusableKey            = errors.New("maskinporten: the key cannot sign for Maskinporten")
+	ErrKeyMismatch            = errors.New("maskinporten: no certificate belongs to the key")
+	ErrNoKey                  = errors.New("maskinporten: no private key")
+	ErrNoCertificate          = errors.New("maskinporten: no certificate")
+)
+
+// NewCredential makes a credential of a key held anywhere (an HSM, a cloud
+// KMS) and its certificates, in any order: the leaf is the one with the
+// signer's public key, the chain follows from it, and what does not belong to
+// it is left out.
+func NewCredential(signer crypto.Signer, chain ...*x509.Certificate) (*Credential, error) {
+	if err := checkKey(signer); err != nil {
+		return nil, err
+	}
+	ordered, err := chainOf(signer.Public(), chain)
+	if err != nil {
+		return nil, err
+	}
+	c := &Credential{signer: signer, chain: ordered}
+	if err := checkLeaf(ordered[0], time.Now()); err != nil {
+		return nil, err
+	}
+	for _, cert := range ordered {
+		c.x5c = append(c.x5c, base64.StdEncoding.EncodeToString(cert.Raw))
+	}
+	return c, nil
+}
+
+// NewKeyCredential makes a credential of a key that is registered on the
+// client in Samarbeidsportalen under the id kid.
+func NewKeyCredential(signer crypto.Signer, kid string) (*Credential, error) {
+	if err := checkKey(signer); err != nil {
+		return nil, err
+	}
+	if kid == "" {
+		return nil, invalid("kid", "is missing: give the id under which the key is registered on the client")
+	}
+	return &Credential{signer: signer, kid: kid}, nil
+}
+
+// Credential returns c: a credential is its own source.
+func (c *Credential) Credential(context.Context) (*Credential, error) { return c, nil }
+
+// WithKeyID is c for a certificate that is registered on the client: grants
+// name the key by kid instead of carrying the chain.
+func (c *Credential) WithKeyID(kid string) *Credential {
+	named := *c
+	named.kid = kid
+	return &named
+}
+
+// Certificate is the leaf; nil for a key without one.
+func (c *Credential) Certificate() *x509.Certificate {
+	if len(c.chain) == 0 {
+		return nil
+	}
+	return c.chain[0]
+}
+
+// Chain is the certificates, leaf first; nil for a key without one.
+func (c *Credential) Chain() []*x509.Certificate { return slices.Clone(c.chain) }
+
+// NotAfter is when the certificate expires; zero for a key without one.
+func (c *Credential) NotAfter() time.Time {
+	if leaf := c.Certificate(); leaf != nil {
+		return leaf.NotAfter
+	}
+	return time.Time{}
+}
+
+var (
+	oidOrganizationIdentifier = asn1.ObjectIdentifier{2, 5, 4, 97}
+	oidSerialNumber           = asn1.ObjectIdentifier{2, 5, 4, 5}
+)
+
+// OrgNumber is the organisation number in the certificate: organizationIdentifier
+// NTRNO-… as SEID 2.0 has it, serialNumber as SEID 1 had it. Empty if there is none.
+func (c *Credential) OrgNumber() string {
+	leaf := c.Certificate()
+	if leaf == nil {
+		return ""
+	}
+	for _, oid := range []asn1.ObjectIdentifier{oidOrganizationIdentifier, oidSerialNumber} {
+		for _, name := range leaf.Subject.Names {
+			value, ok := name.Value.(string)
+			if !ok || !name.Type.Equal(oid) {
+				continue
+			}
+			if n, err := ParseOrgNumber(strings.TrimSpace(value)); err == nil {
+				return string(n)
+			}
+		}
+	}
+	return ""
+}
+
+// header names the key: kid or x5c, exactly one of them.
+func (c *Credential) header() map[string]any {
+	if c.kid != "" {
+		return map[string]any{"alg": "RS256", "kid": c.kid}
+	}
+	return map[string]any{"alg": "RS256", "x5c": c.x5c}
+}
+
+// same tells whether c signs as other does.
+func (c *Credential) same(other *Credential) bool {
+	if c == other {
+		return true
+	}
+	key, ok := c.signer.Public().(*rsa.PublicKey)
+	return ok && key.Equal(other.signer.Public()) && c.kid == other.kid && slices.Equal(c.x5c, other.x5c)
+}
+
+// usable tells whether c may sign now.
+func (c *Credential) usable(now time.Time, _ Environment, _ *slog.Logger) error {
+	if leaf := c.Certificate(); leaf != nil {
+		return checkDates(leaf, now)
+	}
+	return nil
+}
+
+func checkKey(signer crypto.Signer) error {
+	if signer == nil {
+		return fmt.Errorf("%w: the signer is nil", ErrNoKey)
+	}
+	public, ok := signer.Public().(*rsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("%w: it is %T, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, signer.Public())
+	}
+	if bits := public.N.BitLen(); bits < 2048 {
+		return fmt.Errorf("%w: it has %d bits, and Maskinporten takes 2048 at least", ErrUnusableKey, bits)
+	}
+	return nil
+}
+
+func checkLeaf(leaf *x509.Certificate, now time.Time) error {
+	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return fmt.Errorf("%w: the Key Usage of %q lacks Digital Signature; the issuer delivers two or three files: take the one whose Key Usage has it", ErrUnusableKey, leaf.Subject.CommonName)
+	}
+	return checkDates(leaf, now)
+}
+
+func checkDates(leaf *x509.Certificate, now time.Time) error {
+	switch {
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("%w on %s: order a new one from %q", ErrCertificateExpired, leaf.NotAfter.Format(time.DateOnly), leaf.Issuer.CommonName)
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("%w: it is from %s; or this machine's clock is behind", ErrCertificateNotYetValid, leaf.NotBefore.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// chainOf puts the certificates in order, from the one with the key to the
+// last issuer there is.
+func chainOf(key crypto.PublicKey, certs []*x509.Certificate) ([]*x509.Certificate, error) {
+	if len(certs) == 0 {
+		return nil, ErrNoCertificate
+	}
+	public := key.(*rsa.PublicKey)
+	i := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return c != nil && public.Equal(c.PublicKey) })
+	if i < 0 {
+		return nil, ErrKeyMismatch
+	}
+	chain := []*x509.Certificate{certs[i]}
+	for len(chain) <= len(certs) {
+		last := chain[len(chain)-1]
+		next := slices.IndexFunc(certs, func(c *x509.Certificate) bool {
+			return c != nil && !slices.ContainsFunc(chain, c.Equal) && last.CheckSignatureFrom(c) == nil
+		})
+		if next < 0 {
+			break
+		}
+		chain = append(chain, certs[next])
+	}
+	return chain, nil
+}
+
+// String names whose credential it is.
+func (c Credential) String() string {
+	if len(c.chain) == 0 {
+		return fmt.Sprintf("Credential{KeyID: %q}", c.kid)
+	}
+	return fmt.Sprintf("Credential{Subject: %q, Issuer: %q, NotAfter: %s, KeyID: %q}",
+		c.chain[0].Subject.CommonName, c.chain[0].Issuer.CommonName, c.chain[0].NotAfter.Format(time.DateOnly), c.kid)
+}
+
+// Format makes every verb print what String does.
+func (c Credential) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// LogValue is what String prints.
+func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalText keeps JSON to what String prints.
+func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

@@ -1,0 +1,269 @@
+package maskinporten
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/oauth2"
+)
+
+// What a program may act on. Check with errors.Is; the text of an error is for
+// people.
+var (
+	// ErrUnknownClient: there is no such client in this environment (MP-100).
+	ErrUnknownClient = errors.New("maskinporten: unknown client")
+
+	// ErrKeyExpired: the key registered on the client has lived its year (MP-121).
+	ErrKeyExpired = errors.New("maskinporten: the key registered on the client has expired")
+
+	// ErrScopeNotAllowed: the client, its type or its organisation may not
+	// have the scope (MP-200, MP-201, MP-250).
+	ErrScopeNotAllowed = errors.New("maskinporten: scope not allowed")
+
+	// ErrNotDelegated: the consumer has not delegated the scope to the
+	// supplier in Altinn (MP-251).
+	ErrNotDelegated = errors.New("maskinporten: not delegated in Altinn")
+
+	// ErrClock: this machine's clock is too far off (MP-130).
+	ErrClock = errors.New("maskinporten: the clock is off")
+
+	// ErrGrantReused: a grant was sent twice (MP-012). This library signs one
+	// for every attempt, so something on the way repeated the request.
+	ErrGrantReused = errors.New("maskinporten: grant used twice")
+
+	// ErrUnavailable: no answer, or one that is no verdict on the request. The
+	// same request may succeed later.
+	ErrUnavailable = errors.New("maskinporten: unavailable")
+
+	// ErrWrongConsumer: the token that came speaks for another organisation
+	// than the one asked for. It was thrown away.
+	ErrWrongConsumer error = errWrongConsumer
+)
+
+// Error is an answer from the token endpoint that was no token. Its text says
+// what failed, where, the server's words, what to do about it, and the trace
+// id to give Digdir; it holds nothing secret.
+//
+// Every caller gets a value of its own. errors.Is finds the sentinels of this
+// package, errors.As also an *oauth2.RetrieveError (without body and request).
+type Error struct {
+	StatusCode  int
+	Code        string        // invalid_grant, invalid_scope, …; empty if the answer held none
+	Description string        // error_description, or the first line of an answer that is not JSON
+	URI         string        // error_uri
+	MPCode      string        // MP-121; empty if the answer held none
+	TraceID     string        // for Digdir's support
+	RetryAfter  time.Duration // how long the server asked to wait; zero if it did not say
+
+	about about
+}
+
+// about is what an error needs to know of the request it came from.
+type about struct {
+	env      Environment
+	clientID string
+	scope    string
+	consumer string
+	pid      string // never printed: what is printed is searched for it
+	owner    string // organisation number in the certificate
+	kid      string
+	skew     time.Duration // Maskinporten's clock minus ours
+}
+
+func (a about) String() string {
+	s := fmt.Sprintf("token for scope %q", a.scope)
+	if a.consumer != "" {
+		s += " on behalf of " + a.consumer
+	}
+	return s + " from " + a.env.name()
+}
+
+// Error is one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "maskinporten: %s: HTTP %d", e.about, e.StatusCode)
+	for _, code := range []string{e.Code, e.MPCode} {
+		if code != "" {
+			b.WriteString(" " + code)
+		}
+	}
+	if e.Description != "" {
+		b.WriteString(": " + e.Description)
+	}
+	if r := e.Remedy(); r != "" {
+		b.WriteString(" — " + r)
+	}
+	b.WriteString(" See " + e.page() + ".")
+	if e.TraceID != "" {
+		b.WriteString(" Trace id for Digdir: " + e.TraceID + ".")
+	}
+	return b.String()
+}
+
+// Temporary tells whether the same request may succeed later without anybody
+// doing anything: 429, 5xx and answers without an OAuth error code.
+func (e *Error) Temporary() bool {
+	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500 || e.Code == ""
+}
+
+// Is reports whether target is the sentinel for what e says.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case ErrUnknownClient:
+		return e.MPCode == "MP-100"
+	case ErrKeyExpired:
+		return e.MPCode == "MP-121"
+	case ErrScopeNotAllowed:
+		return e.MPCode == "MP-200" || e.MPCode == "MP-201" || e.MPCode == "MP-250"
+	case ErrNotDelegated:
+		return e.MPCode == "MP-251"
+	case ErrClock:
+		return e.aboutTime()
+	case ErrGrantReused:
+		return e.MPCode == "MP-012"
+	case ErrUnavailable:
+		return e.Temporary()
+	}
+	return false
+}
+
+// As gives errors.As an *oauth2.RetrieveError, for code that knows only x/oauth2.
+func (e *Error) As(target any) bool {
+	t, ok := target.(**oauth2.RetrieveError)
+	if !ok {
+		return false
+	}
+	*t = &oauth2.RetrieveError{
+		Response: &http.Response{
+			StatusCode: e.StatusCode,
+			Status:     strings.TrimSpace(strconv.Itoa(e.StatusCode) + " " + http.StatusText(e.StatusCode)),
+		},
+		ErrorCode:        e.Code,
+		ErrorDescription: e.Description,
+		ErrorURI:         e.URI,
+	}
+	return true
+}
+
+// aboutTime tells of a grant that was refused for its iat or exp.
+func (e *Error) aboutTime() bool {
+	return !e.Temporary() && (e.MPCode == "MP-130" || e.MPCode == "" && strings.Contains(strings.ToLower(e.Description), "issue time"))
+}
+
+var (
+	mpCode  = regexp.MustCompile(`\bMP-\d{3}\b`)
+	traceID = regexp.MustCompile(`\((?:trace[_ ]id|correlation[_ ]id): *([\w.:-]{1,100})\)`)
+)
+
+// refused reads an answer that is no token (RFC 6749 §5.2). Nothing of it is
+// trusted to be what it should: all is cleaned, shortened and searched for
+// what must not be printed.
+func (x *exchange) refused(r *Request, resp *http.Response, body []byte, now time.Time) *Error {
+	a := x.about(r)
+	a.skew = x.clock.measured()
+	e := &Error{StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp.Header, now), about: a}
+	var said struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+		URI         string `json:"error_uri"`
+	}
+	if json.Unmarshal(body, &said) == nil {
+		e.Description = redact(clean(said.Description, 500), r.PID)
+		e.URI = redact(clean(said.URI, 200), r.PID)
+		if len(said.Error) <= 100 && visibleASCII(said.Error) {
+			e.Code = redact(said.Error, r.PID)
+		}
+	} else {
+		e.Description = redact(firstLine(body), r.PID)
+	}
+	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode/100 == 3 {
+		e.Description = "it redirects, which is not followed: the assertion would go along"
+	}
+	e.MPCode = mpCode.FindString(e.URI)
+	if e.MPCode == "" {
+		e.MPCode = mpCode.FindString(e.Description)
+	}
+	if m := traceID.FindStringSubmatchIndex(e.Description); m != nil {
+		e.TraceID = e.Description[m[2]:m[3]]
+		e.Description = strings.TrimSpace(e.Description[:m[0]] + e.Description[m[1]:])
+	}
+	return e
+}
+
+// retryAfter reads seconds or a date (RFC 9110 §10.2.3), capped at an hour.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	value := h.Get("Retry-After")
+	var wait time.Duration
+	if s, err := strconv.ParseUint(value, 10, 32); err == nil {
+		wait = time.Duration(s) * time.Second
+	} else if date, err := http.ParseTime(value); err == nil {
+		if stamped, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = stamped // the server's clock, by which its date is meant
+		}
+		wait = date.Sub(now)
+	}
+	return min(max(wait, 0), time.Hour)
+}
+
+// firstLine is what a gateway's page says first.
+func firstLine(body []byte) string {
+	for line := range strings.Lines(string(body)) {
+		if line = clean(line, 200); line != "" {
+			return line
+		}
+	}
+	return ""
+}
+
+// clean makes foreign text fit for one line of a log: no control characters,
+// no line breaks, at most n characters.
+func clean(s string, n int) string {
+	s = strings.Map(func(c rune) rune {
+		switch {
+		case unicode.IsSpace(c):
+			return ' '
+		case !unicode.IsPrint(c), c == unicode.ReplacementChar:
+			return -1
+		}
+		return c
+	}, s)
+	s = strings.TrimSpace(s)
+	if r := []rune(s); len(r) > n {
+		s = string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// secretLooking is what assertions, tokens and keys look like: a long run of
+// base64, with or without dots.
+var secretLooking = regexp.MustCompile(`[A-Za-z0-9_+/=-]*[A-Za-z0-9_+=.-]{64,}[A-Za-z0-9_+/=.-]*`)
+
+// redact takes out of foreign text what must not be printed: a server may
+// echo what it was sent.
+func redact(s, pid string) string {
+	if pid != "" {
+		s = strings.ReplaceAll(s, pid, hidden)
+	}
+	return secretLooking.ReplaceAllString(s, hidden)
+}
+
+// failureCode is what Stats counts err under.
+func failureCode(err error) string {
+	var refusal *Error
+	switch {
+	case errors.As(err, &refusal) && refusal.MPCode != "":
+		return refusal.MPCode
+	case errors.As(err, &refusal) && refusal.Code != "":
+		return refusal.Code
+	case errors.Is(err, ErrUnavailable):
+		return "unavailable"
+	}
+	return "local"
+}

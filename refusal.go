@@ -1,0 +1,66 @@
+package maskinporten
+
+import "time"
+
+// refusal remembers that an API answered 401 to tokens of an entry, so that an
+// API which refuses every token costs Maskinporten one fetch a pause, not one
+// a call.
+type refusal struct {
+	token    *Token // the last that was refused
+	accepted *Token // one that was accepted since
+	at       time.Time
+	pause    time.Duration // how long from at no token is dropped
+	mended   int           // how often a replacement was accepted
+}
+
+// mostMended is how many times in a row, each within longestPause of the one
+// before, a refusal may be followed by a success before it no longer counts as
+// one: an API that accepts and refuses by turns is as costly as one that
+// always refuses.
+const mostMended = 10
+
+// refuse is told that an API answered 401 to t, which the caller may just have
+// fetched. It drops t if another may mend that, and tells whether to try again.
+func (c *cache) refuse(e *entry, t *Token, justFetched bool) (again bool) {
+	now := time.Now()
+	e.mu.Lock()
+	r := e.refusal.Load()
+	drop := false
+	switch {
+	case r == nil:
+		if drop = !justFetched; drop {
+			e.refusal.Store(&refusal{token: t, at: now})
+		}
+	case t == r.token:
+		drop = age(r.at, now) >= r.pause
+	case r.accepted != nil && r.mended <= mostMended:
+		if drop = !justFetched; drop {
+			e.refusal.Store(&refusal{token: t, at: now, mended: r.mended})
+		}
+	default: // the replacement was refused too
+		pause := min(max(2*r.pause, firstPause), longestPause)
+		e.refusal.Store(&refusal{token: t, at: now, pause: pause, mended: r.mended})
+	}
+	if drop {
+		e.token.CompareAndSwap(t, nil)
+	}
+	e.mu.Unlock()
+	if drop {
+		c.settle(e, now)
+	}
+	return drop
+}
+
+// accept is told that an API took t. It writes once for a token that replaced
+// a refused one, and otherwise only reads.
+func (c *cache) accept(e *entry, t *Token) {
+	r := e.refusal.Load()
+	if r == nil || t == r.token || t == r.accepted {
+		return
+	}
+	next := &refusal{token: r.token, accepted: t, at: r.at, mended: r.mended + 1}
+	if age(r.at, time.Now()) >= longestPause {
+		next = nil
+	}
+	e.refusal.CompareAndSwap(r, next)
+}
