@@ -305,6 +305,9 @@ type Stats struct {
 	NotAfter    time.Time // when the certificate last signed with expires; zero before that and for a bare key
 }
 
+// mostCodes bounds Stats.Failures: a server may make up codes.
+const mostCodes = 50
+
 func (c *cache) count(f *flight, now time.Time) {
 	c.statsMu.Lock()
 	defer c.statsMu.Unlock()
@@ -316,7 +319,11 @@ func (c *cache) count(f *flight, now time.Time) {
 		c.stats.LastSuccess = now
 		return
 	}
-	c.stats.Failures[failureCode(f.err)]++
+	code := failureCode(f.err)
+	if len(c.stats.Failures) >= mostCodes && c.stats.Failures[code] == 0 {
+		code = "other"
+	}
+	c.stats.Failures[code]++
 	c.stats.LastFailure = now
 	c.stats.LastError = f.err.Error()
 }
