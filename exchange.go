@@ -107,20 +107,30 @@ func (x *exchange) fetch(ctx context.Context, r *Request, refused *Credential) (
 			x.clock.correct()
 			continue
 		}
-		if attempt == mostAttempts || !mayRetry(err) || ctx.Err() != nil {
+		if !pauseBefore(ctx, attempt+1, err, x.log) {
 			return nil, cred, err
 		}
-		wait := time.Duration(rand.Int64N(int64(firstBackoff << (attempt - 1))))
-		if refusal != nil {
-			wait = max(wait, refusal.RetryAfter)
-		}
-		if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
-			return nil, cred, err
-		}
-		x.log.Debug("maskinporten: trying again", "attempt", attempt, "wait", wait, "error", err.Error())
-		sleep(ctx, wait)
 		attempt++
 	}
+}
+
+// pauseBefore waits for the time of an attempt after one that failed with err,
+// and tells whether there may be one.
+func pauseBefore(ctx context.Context, attempt int, err error, log *slog.Logger) bool {
+	if attempt > mostAttempts || !mayRetry(err) || ctx.Err() != nil {
+		return false
+	}
+	wait := time.Duration(rand.Int64N(int64(firstBackoff << (attempt - 2))))
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		wait = max(wait, refusal.RetryAfter)
+	}
+	if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
+		return false
+	}
+	log.Debug("maskinporten: trying again", "attempt", attempt, "wait", wait, "error", err.Error())
+	sleep(ctx, wait)
+	return true
 }
 
 func sleep(ctx context.Context, d time.Duration) {
