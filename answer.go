@@ -23,7 +23,7 @@ type answer struct {
 type answerError struct{ reason string }
 
 func (e *answerError) Error() string {
-	return "the answer was HTTP 200 but " + e.reason + ": something between here and Maskinporten may have answered in its place"
+	return "the answer was HTTP 200 but " + e.reason + ": something on the way may have answered in its place"
 }
 
 func parseAnswer(body []byte) (answer, error) {

@@ -47,7 +47,8 @@ var (
 	ErrWrongConsumer error = errWrongConsumer
 )
 
-// Error is an answer from the token endpoint that was no token. Its text says
+// Error is an answer from the token endpoint, or from Altinn's exchange, that
+// was no token. Its text says
 // what failed, where, the server's words, what to do about it, and the trace
 // id to give Digdir; it holds nothing secret.
 //
@@ -75,12 +76,16 @@ type about struct {
 	owner    string // organisation number in the certificate
 	kid      string
 	skew     time.Duration // Maskinporten's clock minus ours
+	platform string        // of Altinn, for a trade there; else empty
 }
 
 func (a about) String() string {
 	s := fmt.Sprintf("token for scope %q", a.scope)
 	if a.consumer != "" {
 		s += " on behalf of " + a.consumer
+	}
+	if a.platform != "" {
+		return "Altinn " + s + " from " + a.platform
 	}
 	return s + " from " + a.env.name()
 }
@@ -108,9 +113,10 @@ func (e *Error) Error() string {
 }
 
 // Temporary tells whether the same request may succeed later without anybody
-// doing anything: 429, 5xx and answers without an OAuth error code.
+// doing anything: 429, 5xx and, from Maskinporten, answers without an OAuth
+// error code. Altinn's refusals have none.
 func (e *Error) Temporary() bool {
-	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500 || e.Code == ""
+	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500 || e.Code == "" && e.about.platform == ""
 }
 
 // Is reports whether target is the sentinel for what e says.
@@ -262,6 +268,8 @@ func failureCode(err error) string {
 		return refusal.MPCode
 	case errors.As(err, &refusal) && refusal.Code != "":
 		return refusal.Code
+	case refusal != nil && refusal.about.platform != "" && !refusal.Temporary():
+		return "altinn"
 	case errors.Is(err, ErrUnavailable):
 		return "unavailable"
 	}

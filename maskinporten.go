@@ -45,9 +45,10 @@ type Config struct {
 	// [PKCS12File] that notices a renewed certificate.
 	Credential CredentialSource
 
-	// HTTPClient calls the token endpoint, and nothing else. It is copied,
-	// and the copy does not follow redirects. Nil means a client with TLS 1.2
-	// or later, the proxy of the environment variables and time limits.
+	// HTTPClient calls the token endpoint and, when they are used, the key set
+	// and Altinn's exchange. It is copied, and the copy does not follow
+	// redirects. Nil means a client with TLS 1.2 or later, the proxy of the
+	// environment variables and time limits.
 	HTTPClient *http.Client
 
 	// Logger gets warnings: a token that could not be refreshed, a clock that
@@ -65,7 +66,8 @@ type Client struct {
 	source   CredentialSource
 	exchange *exchange
 	cache    *cache
-	verifier verifier
+	verifier *Verifier
+	altinn   altinnCaches
 
 	lanesMu sync.Mutex
 	lanes   map[lane]chan struct{} // apis.go: calls under way to an API with a limit
@@ -102,7 +104,7 @@ func New(cfg Config) (*Client, error) {
 		lanes:    make(map[lane]chan struct{}),
 	}
 	c.cache = newCache(c.exchange, static, log)
-	c.verifier.init(c.env, tokenClient(cfg.HTTPClient))
+	c.verifier = newVerifier(c.env, c.exchange.http)
 	return c, nil
 }
 

@@ -11,6 +11,9 @@ import (
 // call. It is never empty.
 func (e *Error) Remedy() string {
 	a := e.about
+	if a.platform != "" {
+		return e.altinnRemedy()
+	}
 	switch e.MPCode {
 	case "MP-011":
 		return "The grant holds a bad parameter: look for stray line breaks or typing errors in the scope, the client id and the consumer's organisation number."
@@ -39,7 +42,7 @@ func (e *Error) Remedy() string {
 	case "MP-250":
 		return fmt.Sprintf("%s has not been granted the scope %q: ask the API's owner for access.", a.asking(), a.scope)
 	case "MP-251":
-		return fmt.Sprintf("%s has not delegated the scope %q to the supplier: the customer does that in Altinn (delegering av API), %s.", a.asking(), a.scope, a.altinn())
+		return fmt.Sprintf("%s has not delegated the scope %q to the supplier: the customer does that in Altinn (delegering av API), %s.", a.asking(), a.scope, a.altinnSite())
 	case "MP-301":
 		return "The type in authorization_details is unknown to this environment: check that it offers systembruker or consent."
 	case "MP-302":
@@ -100,7 +103,7 @@ func (a about) asking() string {
 	return "The client's organisation"
 }
 
-func (a about) altinn() string {
+func (a about) altinnSite() string {
 	if a.env.Issuer == Prod.Issuer {
 		return "at altinn.no"
 	}
@@ -112,6 +115,8 @@ const troubleshooting = "https://github.com/maskinporten-go/maskinporten/blob/ma
 // page is the section of the troubleshooting page that tells more.
 func (e *Error) page() string {
 	switch {
+	case e.about.platform != "":
+		return troubleshooting + "altinn"
 	case e.MPCode != "":
 		return troubleshooting + strings.ToLower(e.MPCode)
 	case e.aboutTime():
