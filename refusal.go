@@ -58,7 +58,7 @@ func (c *cache) accept(e *entry, t *Token) {
 	if r == nil || t == r.token || t == r.accepted {
 		return
 	}
-	next := &refusal{token: r.token, accepted: t, at: r.at, mended: r.mended + 1}
+	next := &refusal{token: r.token, accepted: t, at: r.at, pause: r.pause, mended: r.mended + 1}
 	if age(r.at, time.Now()) >= longestPause {
 		next = nil
 	}
