@@ -129,31 +129,31 @@ func (p jwtParts) claims() (*Claims, error) {
 
 // wireClaims is the payload as it is written.
 type wireClaims struct {
-	Issuer           string       `json:"iss"`
-	ID               string       `json:"jti"`
-	IssuedAt         float64      `json:"iat"`
-	Expiry           float64      `json:"exp"`
-	Scope            string       `json:"scope"`
-	Audience         oneOrMore    `json:"aud"`
-	ClientID         string       `json:"client_id"`
-	ClientAMR        string       `json:"client_amr"`
-	Consumer         party        `json:"consumer"`
-	Supplier         party        `json:"supplier"`
-	DelegationSource string       `json:"delegation_source"`
-	PID              string       `json:"pid"`
-	Details          []wireDetail `json:"authorization_details"`
+	Issuer           string          `json:"iss"`
+	ID               string          `json:"jti"`
+	IssuedAt         float64         `json:"iat"`
+	Expiry           float64         `json:"exp"`
+	Scope            string          `json:"scope"`
+	Audience         oneOrMore       `json:"aud"`
+	ClientID         string          `json:"client_id"`
+	ClientAMR        string          `json:"client_amr"`
+	Consumer         organisationRef `json:"consumer"`
+	Supplier         organisationRef `json:"supplier"`
+	DelegationSource string          `json:"delegation_source"`
+	PID              string          `json:"pid"`
+	Details          []wireDetail    `json:"authorization_details"`
 }
 
 type wireDetail struct {
 	Type string `json:"type"`
 
-	SystemUserIDs   oneOrMore `json:"systemuser_id"`
-	SystemUserOwner party     `json:"systemuser_org"`
-	SystemID        string    `json:"system_id"`
+	SystemUserIDs   oneOrMore       `json:"systemuser_id"`
+	SystemUserOwner organisationRef `json:"systemuser_org"`
+	SystemID        string          `json:"system_id"`
 
 	ID        string    `json:"id"`
 	From      string    `json:"from"`
-	To        party     `json:"to"`
+	To        recipient `json:"to"`
 	Consented time.Time `json:"consented"`
 	ValidTo   time.Time `json:"validTo"`
 	Rights    []struct {
@@ -167,13 +167,13 @@ type wireDetail struct {
 
 func (w *wireClaims) typed() (*Claims, error) {
 	var failed error
-	org := func(claim string, p party) OrgNumber {
-		if p == "" {
+	org := func(claim string, ref organisationRef) OrgNumber {
+		if ref.ID == "" {
 			return ""
 		}
-		n, err := ParseOrgNumber(string(p))
-		if err != nil {
-			failed = fmt.Errorf("its %s is %q, not a Norwegian organisation", claim, clean(string(p), 40))
+		n, err := ParseOrgNumber(ref.ID)
+		if err != nil || ref.Authority != actorAuthority {
+			failed = fmt.Errorf("its %s is %q of %q, not a Norwegian organisation", claim, clean(ref.ID, 40), clean(ref.Authority, 40))
 		}
 		return n
 	}
@@ -202,7 +202,7 @@ func (w *wireClaims) typed() (*Claims, error) {
 		case systemUserType:
 			c.SystemUsers = append(c.SystemUsers, SystemUserClaim{IDs: d.SystemUserIDs, SystemID: d.SystemID, Owner: org("systemuser_org", d.SystemUserOwner)})
 		case consentType:
-			c.Consents = append(c.Consents, d.consent(org("to", d.To)))
+			c.Consents = append(c.Consents, d.consent(org("to", organisationRef(d.To))))
 		}
 	}
 	return c, failed
@@ -220,33 +220,25 @@ func (d *wireDetail) consent(to OrgNumber) ConsentClaim {
 	return c
 }
 
-// party is the organisation in {"authority": "iso6523-actorid-upis", "ID":
-// "0192:…"}, or in the URN that Altinn's consent pages also show.
-type party string
+// recipient is an organisation as in consumer, or in the URN that Altinn's
+// pages on consent also show.
+type recipient organisationRef
 
-func (p *party) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '"' {
-		var urn string
-		err := json.Unmarshal(data, &urn)
-		*p = party(strings.TrimPrefix(urn, consentOrganisation))
-		return err
+func (r *recipient) UnmarshalJSON(data []byte) error {
+	if data[0] != '"' {
+		return json.Unmarshal(data, (*organisationRef)(r))
 	}
-	var ref organisationRef
-	if err := json.Unmarshal(data, &ref); err != nil {
-		return err
-	}
-	if ref.ID != "" && ref.Authority != actorAuthority {
-		return errors.New("unknown authority")
-	}
-	*p = party(ref.ID)
-	return nil
+	var urn string
+	err := json.Unmarshal(data, &urn)
+	r.Authority, r.ID = actorAuthority, strings.TrimPrefix(urn, consentOrganisation)
+	return err
 }
 
 // oneOrMore is a string or an array of them, as aud may be (RFC 7519 §4.1.3).
 type oneOrMore []string
 
 func (o *oneOrMore) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '[' {
+	if data[0] == '[' {
 		return json.Unmarshal(data, (*[]string)(o))
 	}
 	var one string

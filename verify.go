@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +31,10 @@ var (
 type Verifier struct {
 	env  Environment
 	keys keySet
+
+	// header is the last one of a good token: as long as the key is the same,
+	// all have the same, and need not be decoded again.
+	header atomic.Pointer[jwtHeader]
 }
 
 // NewVerifier makes a Verifier of tokens from env. It does no I/O: the keys
@@ -102,44 +108,61 @@ var hashes = map[string]crypto.Hash{"RS256": crypto.SHA256, "RS384": crypto.SHA3
 // time of the signature check itself, on a map for the header and on decoding
 // the payload of tokens whose signature is then found to be wrong.
 func (v *Verifier) checkSignature(ctx context.Context, p jwtParts) error {
-	encoded, err := base64url.DecodeString(p.header)
-	if err != nil {
-		return invalidToken(errors.New("its header is not base64url"))
-	}
-	var header struct {
-		Alg  string          `json:"alg"`
-		Kid  string          `json:"kid"`
-		Crit json.RawMessage `json:"crit"`
-	}
-	if json.Unmarshal(encoded, &header) != nil {
-		return invalidToken(errors.New("its header is not JSON"))
-	}
-	hash, ok := hashes[header.Alg]
-	switch {
-	case !ok:
-		return invalidToken(fmt.Errorf("its alg is %q: Maskinporten signs with RS256, RS384 or RS512", clean(header.Alg, 20)))
-	case header.Crit != nil:
-		return invalidToken(errors.New("its header demands an extension (crit) that is not known here"))
-	case header.Kid == "":
-		return invalidToken(errors.New("its header names no key (kid)"))
+	header := v.header.Load()
+	if header == nil || header.encoded != p.header {
+		var err error
+		if header, err = p.parseHeader(); err != nil {
+			return invalidToken(err)
+		}
 	}
 	signature, err := base64url.DecodeString(p.signature)
 	if err != nil {
 		return invalidToken(errors.New("its signature is not base64url"))
 	}
-	key, err := v.keys.find(ctx, header.Kid)
+	key, err := v.keys.find(ctx, header.kid)
 	if err != nil {
 		return err
 	}
-	if key.alg != "" && key.alg != header.Alg {
-		return invalidToken(fmt.Errorf("its alg is %s, but its key is for %s", header.Alg, key.alg))
+	if key.alg != "" && key.alg != header.alg {
+		return invalidToken(fmt.Errorf("its alg is %s, but its key is for %s", header.alg, key.alg))
 	}
+	hash := hashes[header.alg]
 	digest := hash.New()
 	digest.Write([]byte(p.signed))
 	if rsa.VerifyPKCS1v15(key.rsa, hash, digest.Sum(nil), signature) != nil {
 		return invalidToken(errors.New("its signature is wrong"))
 	}
+	if v.header.Load() != header {
+		v.header.Store(header)
+	}
 	return nil
+}
+
+// jwtHeader is immutable.
+type jwtHeader struct{ encoded, alg, kid string }
+
+func (p jwtParts) parseHeader() (*jwtHeader, error) {
+	decoded, err := base64url.DecodeString(p.header)
+	if err != nil {
+		return nil, errors.New("its header is not base64url")
+	}
+	var h struct {
+		Alg  string          `json:"alg"`
+		Kid  string          `json:"kid"`
+		Crit json.RawMessage `json:"crit"`
+	}
+	if json.Unmarshal(decoded, &h) != nil {
+		return nil, errors.New("its header is not JSON")
+	}
+	switch _, ok := hashes[h.Alg]; {
+	case !ok:
+		return nil, fmt.Errorf("its alg is %q: Maskinporten signs with RS256, RS384 or RS512", clean(h.Alg, 20))
+	case h.Crit != nil:
+		return nil, errors.New("its header demands an extension (crit) that is not known here")
+	case h.Kid == "":
+		return nil, errors.New("its header names no key (kid)")
+	}
+	return &jwtHeader{encoded: strings.Clone(p.header), alg: h.Alg, kid: h.Kid}, nil
 }
 
 func (v *Verifier) check(c *Claims, now time.Time) error {
