@@ -1,0 +1,122 @@
+package maskinportentest
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/maskinporten-go/maskinporten"
+)
+
+// verify checks an access token as an API does, and reads it.
+func (f *Fake) verify(token string) (maskinporten.Claims, error) {
+	j, err := parseJWS(token)
+	if err != nil {
+		return maskinporten.Claims{}, err
+	}
+	kid, _ := j.header["kid"].(string)
+	keys := f.published()
+	i := slices.IndexFunc(keys, func(k signingKey) bool { return k.id == kid })
+	if i < 0 || j.verify(&keys[i].private.PublicKey) != nil {
+		return maskinporten.Claims{}, errors.New("the signature is not Maskinporten's")
+	}
+	if j.claims["iss"] != f.env.Issuer {
+		return maskinporten.Claims{}, errors.New("the issuer is another")
+	}
+	if exp, ok := seconds(j.claims["exp"]); !ok || !f.now().Before(time.Unix(exp, 0)) {
+		return maskinporten.Claims{}, errors.New("the token has expired")
+	}
+	return readClaims(j.claims), nil
+}
+
+func readClaims(m map[string]any) maskinporten.Claims {
+	at := func(name string) time.Time {
+		n, ok := seconds(m[name])
+		if !ok {
+			return time.Time{}
+		}
+		return time.Unix(n, 0)
+	}
+	number := func(v any) maskinporten.OrgNumber {
+		o, _ := v.(map[string]any)
+		return maskinporten.OrgNumber(strings.TrimPrefix(text(o, "ID"), "0192:"))
+	}
+	c := maskinporten.Claims{
+		Issuer:           text(m, "iss"),
+		ID:               text(m, "jti"),
+		IssuedAt:         at("iat"),
+		Expiry:           at("exp"),
+		Scopes:           strings.Fields(text(m, "scope")),
+		Audience:         texts(m["aud"]),
+		ClientID:         text(m, "client_id"),
+		ClientAMR:        text(m, "client_amr"),
+		Consumer:         number(m["consumer"]),
+		Supplier:         number(m["supplier"]),
+		DelegationSource: text(m, "delegation_source"),
+		PID:              text(m, "pid"),
+	}
+	details, _ := m["authorization_details"].([]any)
+	for _, d := range details {
+		d, _ := d.(map[string]any)
+		switch d["type"] {
+		case systemUserType:
+			c.SystemUsers = append(c.SystemUsers, maskinporten.SystemUserClaim{
+				IDs: texts(d["systemuser_id"]), SystemID: text(d, "system_id"), Owner: number(d["systemuser_org"]),
+			})
+		case consentType:
+			consented, _ := time.Parse(time.RFC3339, text(d, "consented"))
+			validTo, _ := time.Parse(time.RFC3339, text(d, "validTo"))
+			c.Consents = append(c.Consents, maskinporten.ConsentClaim{
+				ID: text(d, "id"), From: text(d, "from"), To: number(d["to"]),
+				Consented: consented, ValidTo: validTo, Rights: readRights(d["consentRights"]),
+			})
+		}
+	}
+	return c
+}
+
+// texts reads a string or an array of them.
+func texts(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case []any:
+		var all []string
+		for _, s := range v {
+			if s, ok := s.(string); ok {
+				all = append(all, s)
+			}
+		}
+		return all
+	}
+	return nil
+}
+
+func text(m map[string]any, name string) string {
+	s, _ := m[name].(string)
+	return s
+}
+
+func readRights(v any) []maskinporten.ConsentRight {
+	var rights []maskinporten.ConsentRight
+	list, _ := v.([]any)
+	for _, v := range list {
+		right, _ := v.(map[string]any)
+		r := maskinporten.ConsentRight{Actions: texts(right["action"])}
+		resources, _ := right["resource"].([]any)
+		for _, v := range resources {
+			resource, _ := v.(map[string]any)
+			r.Resources = append(r.Resources, text(resource, "value"))
+		}
+		metadata, _ := right["metadata"].(map[string]any)
+		for name := range metadata {
+			if r.Metadata == nil {
+				r.Metadata = make(map[string]string)
+			}
+			r.Metadata[name] = text(metadata, name)
+		}
+		rights = append(rights, r)
+	}
+	return rights
+}

@@ -1,0 +1,241 @@
+// Package maskinportentest is a Maskinporten for tests. It validates grants as
+// the real one does and refuses them with the same codes, issues real signed
+// tokens, and can be told to fail.
+//
+// The shortest test asks nothing of it but a Config:
+//
+//	fake := maskinportentest.NewServer()
+//	defer fake.Close()
+//	client, err := maskinporten.New(fake.Config())
+//
+// [NewServer] listens on a loopback address. [New] answers in memory, as if it
+// were test.maskinporten.no: nothing reaches the network, no goroutine is
+// started, and in a bubble of testing/synctest time is the bubble's (make the
+// Fake inside it, since its certificates are dated by the clock it sees).
+// APIs under test stand beside it with [Fake.Handle], and [Fake.Guard] lets
+// only calls with a valid token through to them.
+//
+// What a test says nothing about is allowed: there is one client
+// ([DefaultClientID]), owned by [DefaultOrgNumber], that may have any scope,
+// and every organisation has delegated everything to it. [Fake.AddClient],
+// [Fake.GrantAccess], [Fake.Delegate], [Fake.AddSystemUser] and
+// [Fake.AddConsent] narrow that down. [Fake.FailNext] and [Fake.Fail] break it,
+// [Fake.Grants] tells what it was asked.
+//
+// The rules are those of
+// https://docs.digdir.no/docs/Maskinporten/maskinporten_protocol_jwtgrant;
+// where Digdir leaves something open, the Fake is the stricter. It does not
+// use the library's own code or its JWT library to judge a grant.
+//
+// Functions that can only fail by a mistake in the test panic, and say why.
+package maskinportentest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/maskinporten-go/maskinporten"
+)
+
+// The client that every Fake knows from the start, and the organisation that
+// owns it: a synthetic number that passes the modulus 11 check.
+const (
+	DefaultClientID  = "8f4c1f0e-5a3b-4c59-9a0e-3d1b0e6c7f21"
+	DefaultOrgNumber = "910753614"
+)
+
+// Fake is one Maskinporten. It is an [http.Handler] and safe for concurrent
+// use, also while it is being told something new. Make it with [New],
+// [NewFor], [NewServer] or [NewTLSServer].
+type Fake struct {
+	env       maskinporten.Environment
+	authority *authority
+	server    *httptest.Server // nil in memory
+	altinn    *Altinn
+
+	mu       sync.Mutex
+	offset   time.Duration // of the Fake's clock
+	lifetime time.Duration
+	hosts    map[string]http.Handler
+	registry registry
+	faults   faults
+	used     usedGrants
+	log      grantLog
+	keys     signingKeys
+}
+
+// New is a Fake in memory that stands in for [maskinporten.Test]: code that
+// names that environment works against it, as long as it uses
+// [Fake.Transport] or [Fake.Client].
+func New() *Fake { return NewFor(maskinporten.Test) }
+
+// NewFor is a Fake in memory that stands in for env. For [maskinporten.Prod]
+// it takes production certificates only, for all others test certificates
+// only: see [Certificate].
+func NewFor(env maskinporten.Environment) *Fake {
+	f := &Fake{
+		env:       env,
+		authority: testAuthority(),
+		lifetime:  120 * time.Second,
+		hosts:     make(map[string]http.Handler),
+	}
+	if env.Issuer == maskinporten.Prod.Issuer {
+		f.authority = productionAuthority()
+	}
+	f.registry.init()
+	f.altinn = &Altinn{fake: f, lifetime: 30 * time.Minute}
+	f.AddClient(Client{ID: DefaultClientID, OrgNumber: DefaultOrgNumber})
+	return f
+}
+
+// NewServer is a Fake that listens on a loopback address, over HTTP. Close it
+// when done.
+func NewServer() *Fake { return serve("http", (*httptest.Server).Start) }
+
+// NewTLSServer is as [NewServer], over TLS. Its certificate is trusted by
+// [Fake.Client] and by the HTTPClient of [Fake.Config].
+func NewTLSServer() *Fake { return serve("https", (*httptest.Server).StartTLS) }
+
+func serve(scheme string, start func(*httptest.Server)) *Fake {
+	server := httptest.NewUnstartedServer(nil)
+	base := scheme + "://" + server.Listener.Addr().String() + "/"
+	f := NewFor(maskinporten.Environment{Issuer: base, TokenURL: base + "token", JWKSURL: base + "jwk"})
+	f.server = server
+	server.Config.Handler = f
+	start(server)
+	return f
+}
+
+// Close stops a server and closes its connections, also those with an answer
+// still due. In memory it does nothing.
+func (f *Fake) Close() {
+	if f.server != nil {
+		f.server.CloseClientConnections()
+		f.server.Close()
+	}
+}
+
+// Environment is the one to configure a client with.
+func (f *Fake) Environment() maskinporten.Environment { return f.env }
+
+// WellKnownURL is where the metadata is, for [maskinporten.Discover].
+func (f *Fake) WellKnownURL() string {
+	return strings.TrimSuffix(f.env.Issuer, "/") + wellKnownPath
+}
+
+// Config is ready for [maskinporten.New]: the default client, with a
+// virksomhetssertifikat of its organisation.
+func (f *Fake) Config() maskinporten.Config { return f.ConfigFor(DefaultClientID) }
+
+// ConfigFor is as [Fake.Config] for another client that the Fake knows. It
+// panics if it knows none with that id.
+func (f *Fake) ConfigFor(clientID string) maskinporten.Config {
+	c, ok := f.client(clientID)
+	if !ok {
+		panic(fmt.Sprintf("maskinportentest: no client %q: add it with AddClient", clientID))
+	}
+	return maskinporten.Config{
+		Environment: f.env,
+		ClientID:    clientID,
+		Credential:  Certificate{OrgNumber: c.OrgNumber, Production: f.authority.production}.Credential(),
+		HTTPClient:  f.Client(),
+	}
+}
+
+// Client calls the Fake: over the network if it is a server, else in memory.
+func (f *Fake) Client() *http.Client {
+	if f.server != nil {
+		return f.server.Client()
+	}
+	return &http.Client{Transport: f.Transport()}
+}
+
+// SetClock puts the Fake's clock ahead of this machine's by offset, or behind
+// it if negative: a wrong clock, as the Date of its answers shows too.
+func (f *Fake) SetClock(offset time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.offset = offset
+}
+
+// SetTokenLifetime sets how long tokens issued from now on live, in whole
+// seconds, one at least. At first it is 120 seconds.
+func (f *Fake) SetTokenLifetime(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lifetime = max(d.Round(time.Second), time.Second)
+}
+
+func (f *Fake) now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Now().Add(f.offset)
+}
+
+const wellKnownPath = "/.well-known/oauth-authorization-server"
+
+// ServeHTTP answers as Maskinporten does: the token endpoint, the key set and
+// the metadata; and Altinn's exchange.
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", f.now().UTC().Format(http.TimeFormat))
+	switch r.URL.Path {
+	case pathOf(f.env.TokenURL):
+		f.serveToken(w, r)
+	case pathOf(f.env.JWKSURL):
+		f.serveKeys(w, r)
+	case pathOf(f.WellKnownURL()):
+		f.serveMetadata(w, r)
+	case exchangePath:
+		f.altinn.serve(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func pathOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
+func (f *Fake) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	if !onlyGet(w, r) {
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"issuer":                                f.env.Issuer,
+		"token_endpoint":                        f.env.TokenURL,
+		"jwks_uri":                              f.env.JWKSURL,
+		"grant_types_supported":                 []string{grantType},
+		"token_endpoint_auth_methods_supported": []string{"private_key_jwt"},
+		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "RS384", "RS512"},
+		"authorization_details_types_supported":            []string{systemUserType, consentType},
+	})
+}
+
+func onlyGet(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", "GET, HEAD")
+	http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	return false
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("maskinportentest: %v", err)) // made here, of plain values
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.WriteHeader(status)
+	w.Write(body)
+}

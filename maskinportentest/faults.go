@@ -1,0 +1,187 @@
+package maskinportentest
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Fault is something other than what Maskinporten should answer. Its fields
+// combine: a late answer may also be a refusal. With none but Delay or Drop
+// set, the grant is judged as usual and the answer is late or lost; else it
+// is not looked at, as when something before Maskinporten answers.
+type Fault struct {
+	// MPCode is a refusal as Maskinporten words it, such as MP-121.
+	MPCode string
+
+	// Code is an OAuth error code, such as invalid_grant; empty means MPCode's.
+	Code string
+
+	// Description is the error_description; empty means MPCode's.
+	Description string
+
+	// Status is the answer's; zero means 400 with Code or MPCode, 200 with
+	// Body, and 503 with neither.
+	Status int
+
+	// Body is the answer as it stands, such as a gateway's page. Empty means
+	// JSON if there is a Code or MPCode, and else a page that states Status.
+	Body string
+
+	// Header is added to the answer.
+	Header http.Header
+
+	// RetryAfter is said in seconds in a header of that name. A date can be
+	// given in Header.
+	RetryAfter time.Duration
+
+	// Delay passes between a request and its answer, unless the caller gives
+	// up before.
+	Delay time.Duration
+
+	// Drop breaks the connection off instead of answering. The grant has been
+	// used.
+	Drop bool
+
+	// Cut breaks the connection off in the middle of the answer that the
+	// other fields make.
+	Cut bool
+
+	// When limits the fault to the grants for which it is true; nil means all.
+	When func(Grant) bool
+}
+
+type faults struct {
+	next     []*counted
+	standing *counted
+}
+
+type counted struct {
+	fault Fault
+	left  int // under zero: until healed
+}
+
+// FailNext has the next n token requests (those that match When) fail. Calls
+// add up: what was said first comes first.
+func (f *Fake) FailNext(n int, fault Fault) {
+	if n <= 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults.next = append(f.faults.next, &counted{fault, n})
+}
+
+// Fail has all token requests (that match When) fail until [Fake.Heal], or
+// until it is called with another fault. Those counted by [Fake.FailNext] come
+// first.
+func (f *Fake) Fail(fault Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults.standing = &counted{fault, -1}
+}
+
+// Heal ends all faults. An answer that is being delayed stays so.
+func (f *Fake) Heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = faults{}
+}
+
+// faultFor is the fault that meets g; the zero Fault if there is none. When is
+// called without the lock, so that it may ask the Fake.
+func (f *Fake) faultFor(g Grant) Fault {
+	f.mu.Lock()
+	candidates := slices.Clone(f.faults.next)
+	if f.faults.standing != nil {
+		candidates = append(candidates, f.faults.standing)
+	}
+	f.mu.Unlock()
+	for _, c := range candidates {
+		if (c.fault.When == nil || c.fault.When(g)) && f.spend(c) {
+			return c.fault
+		}
+	}
+	return Fault{}
+}
+
+// spend counts c down. It tells whether there was any left.
+func (f *Fake) spend(c *counted) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.left == 0 {
+		return false
+	}
+	if c.left > 0 {
+		c.left--
+	}
+	f.faults.next = slices.DeleteFunc(f.faults.next, func(c *counted) bool { return c.left == 0 })
+	return true
+}
+
+// answers tells whether the fault answers in Maskinporten's place.
+func (f Fault) answers() bool {
+	return f.MPCode != "" || f.Code != "" || f.Description != "" || f.Status != 0 || f.Body != "" || f.Header != nil || f.RetryAfter != 0 || f.Cut
+}
+
+// refusal is what the fault counts as in the log of grants.
+func (f Fault) refusal() *refusal {
+	r := refuse(f.MPCode, "")
+	r.code = cmp.Or(f.Code, r.code)
+	r.description = cmp.Or(f.Description, r.description)
+	r.status = f.Status
+	switch {
+	case r.status != 0:
+	case r.code != "":
+		r.status = http.StatusBadRequest
+	case f.Body != "":
+		r.status = http.StatusOK
+	default:
+		r.status = http.StatusServiceUnavailable
+	}
+	return r
+}
+
+// answer writes the fault's answer.
+func (f Fault) answer(w http.ResponseWriter, issuer string) {
+	if f.Drop {
+		panic(http.ErrAbortHandler)
+	}
+	r := f.refusal()
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+	body := f.Body
+	switch {
+	case body != "":
+	case r.code != "":
+		raw, err := json.Marshal(r.body(issuer))
+		if err != nil {
+			panic(fmt.Sprintf("maskinportentest: %v", err)) // made of strings
+		}
+		body = string(raw)
+		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	default:
+		text := fmt.Sprintf("%d %s", r.status, http.StatusText(r.status))
+		body = "<html>\r\n<head><title>" + text + "</title></head>\r\n<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n"
+		w.Header().Set("Content-Type", "text/html")
+	}
+	maps.Copy(w.Header(), f.Header)
+	if !f.Cut {
+		w.WriteHeader(r.status)
+		io.WriteString(w, body)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(r.status)
+	io.WriteString(w, body[:len(body)/2])
+	http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
