@@ -175,7 +175,7 @@ func (a *altinnTrade) trade(ctx context.Context, r *Request, t *Token) (*Token, 
 		refusal := a.exchange.refused(r, resp, body, time.Now())
 		refusal.about = a.about(r)
 		if refusal.Description == "" {
-			refusal.Description = redact(firstLine(body), r.PID)
+			refusal.Description = redact(firstLine(body), r.persons()...)
 		}
 		return nil, refusal
 	}

@@ -72,8 +72,8 @@ type about struct {
 	clientID string
 	scope    string
 	consumer string
-	pid      string // never printed: what is printed is searched for it
-	owner    string // organisation number in the certificate
+	persons  func() []string // whom the request is about; a func, because %#v prints what is in a struct
+	owner    string          // organisation number in the certificate
 	kid      string
 	skew     time.Duration // Maskinporten's clock minus ours
 	platform string        // of Altinn, for a trade there; else empty
@@ -181,13 +181,13 @@ func (x *exchange) refused(r *Request, resp *http.Response, body []byte, now tim
 		URI         string `json:"error_uri"`
 	}
 	if json.Unmarshal(body, &said) == nil {
-		e.Description = redact(clean(said.Description, 500), r.PID)
-		e.URI = redact(clean(said.URI, 200), r.PID)
+		e.Description = redact(clean(said.Description, 500), r.persons()...)
+		e.URI = redact(clean(said.URI, 200), r.persons()...)
 		if len(said.Error) <= 100 && visibleASCII(said.Error) {
-			e.Code = redact(said.Error, r.PID)
+			e.Code = redact(said.Error, r.persons()...)
 		}
 	} else {
-		e.Description = redact(firstLine(body), r.PID)
+		e.Description = redact(firstLine(body), r.persons()...)
 	}
 	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode/100 == 3 {
 		e.Description = "it redirects, which is not followed: the assertion would go along"
@@ -253,9 +253,9 @@ var secretLooking = regexp.MustCompile(`[A-Za-z0-9_+/=-]*[A-Za-z0-9_+=.-]{64,}[A
 
 // redact takes out of foreign text what must not be printed: a server may
 // echo what it was sent.
-func redact(s, pid string) string {
-	if pid != "" {
-		s = strings.ReplaceAll(s, pid, hidden)
+func redact(s string, persons ...string) string {
+	for _, p := range persons {
+		s = strings.ReplaceAll(s, p, hidden)
 	}
 	return secretLooking.ReplaceAllString(s, hidden)
 }

@@ -191,7 +191,7 @@ func (x *exchange) failed(r *Request, err error) error {
 }
 
 func (x *exchange) about(r *Request) about {
-	a := about{env: x.env, clientID: x.clientID, scope: r.Scope, consumer: r.ConsumerOrg, pid: r.PID}
+	a := about{env: x.env, clientID: x.clientID, scope: r.Scope, consumer: r.ConsumerOrg, persons: r.persons}
 	if cred := x.last.Load(); cred != nil {
 		a.owner, a.kid = cred.OrgNumber(), cred.kid
 	}
@@ -206,7 +206,11 @@ type fetchError struct {
 }
 
 func (e *fetchError) Error() string {
-	return fmt.Sprintf("maskinporten: %s: %s", e.about, redact(e.err.Error(), e.about.pid))
+	var persons []string
+	if e.about.persons != nil {
+		persons = e.about.persons()
+	}
+	return fmt.Sprintf("maskinporten: %s: %s", e.about, redact(e.err.Error(), persons...))
 }
 
 func (e *fetchError) Unwrap() error { return e.err }

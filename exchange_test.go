@@ -144,9 +144,10 @@ func tokenJSON(lifetime int) string {
 func (w *wire) client(t *testing.T, log io.Writer) *Client {
 	t.Helper()
 	cfg := Config{Environment: Test, ClientID: "client-1", Credential: testCredential(), HTTPClient: &http.Client{Transport: w}}
-	if log != nil {
-		cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if log == nil {
+		log = &said
 	}
+	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c, err := New(cfg)
 	require.NoError(t, err)
 	return c

@@ -149,6 +149,14 @@ func (c *Client) Stats() Stats {
 	return s
 }
 
+// String names the environment and the client id.
+func (c *Client) String() string {
+	return fmt.Sprintf("Client{Environment: %s, ClientID: %q}", c.env.name(), c.id)
+}
+
+// Format makes every verb print what String does.
+func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
 // key is r in the form in which it is a cache key, once it has been validated.
 func (c *Client) key(r Request) (Request, error) {
 	if err := r.validate(); err != nil {

@@ -172,7 +172,7 @@ func checkOrgNumber(field, number string) error {
 		return nil
 	}
 	if _, err := ParseOrgNumber(number); err != nil || !digits(number, 9) {
-		return invalid(field, fmt.Sprintf("%q is not an organisation number: give nine digits that pass the modulus 11 check", clean(number, 40)))
+		return invalid(field, fmt.Sprintf("%q is not an organisation number: give nine digits that pass the modulus 11 check", shown(number)))
 	}
 	return nil
 }
@@ -202,6 +202,18 @@ func (r Request) redacted() Request {
 
 const hidden = "[hidden]"
 
+// persons is the national identity numbers in r.
+func (r Request) persons() []string {
+	var persons []string
+	if r.PID != "" {
+		persons = append(persons, r.PID)
+	}
+	if pid, ok := strings.CutPrefix(r.Consent.From, consentPerson); ok && pid != "" {
+		persons = append(persons, pid)
+	}
+	return persons
+}
+
 // String names what is set, and hides a person.
 func (r Request) String() string {
 	r = r.redacted()
@@ -229,13 +241,22 @@ func (r Request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(r.redacted()))
 }
 
-// Format, String and the like guard a Consent printed by itself.
-func (c Consent) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
-
 // String hides a person.
 func (c Consent) String() string {
 	c = Request{Consent: c}.redacted().Consent
 	return fmt.Sprintf("Consent{ID: %q, From: %q}", c.ID, c.From)
+}
+
+// Format makes every verb print what String does.
+func (c Consent) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// LogValue hides a person.
+func (c Consent) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON hides a person.
+func (c Consent) MarshalJSON() ([]byte, error) {
+	type plain Consent
+	return json.Marshal(plain(Request{Consent: c}.redacted().Consent))
 }
 
 func (r Request) fields() []slog.Attr {

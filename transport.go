@@ -264,6 +264,12 @@ func hostOf(req *http.Request) string {
 	return clean(at, 200)
 }
 
+// String names the hosts.
+func (t *Transport) String() string { return "Transport{" + t.names() + "}" }
+
+// Format makes every verb print what String does.
+func (t *Transport) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
+
 func (t *Transport) names() string {
 	var names []string
 	for _, h := range t.hosts {
