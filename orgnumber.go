@@ -2,6 +2,7 @@ package maskinporten
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -14,12 +15,16 @@ type OrgNumber string
 // 910753614, 910 753 614, 0192:910753614 (ISO 6523) or NTRNO-910753614 (in a
 // virksomhetssertifikat). The error is a *[FieldError].
 func ParseOrgNumber(s string) (OrgNumber, error) {
-	number := strings.TrimPrefix(strings.TrimPrefix(s, "NTRNO-"), iso6523Norway)
+	number, ok := strings.CutPrefix(s, "NTRNO-")
+	if !ok {
+		number = strings.TrimPrefix(s, iso6523Norway)
+	}
+	number = strings.ReplaceAll(number, "\u00a0", " ") // as web pages print it
 	if len(number) == 11 && number[3] == ' ' && number[7] == ' ' {
 		number = number[:3] + number[4:7] + number[8:]
 	}
 	if !digits(number, 9) {
-		return "", invalid("OrgNumber", fmt.Sprintf("%q is not nine digits", clean(s, 40)))
+		return "", invalid("OrgNumber", fmt.Sprintf("%q is not nine digits", shown(s)))
 	}
 	if !modulus11(number) {
 		return "", invalid("OrgNumber", fmt.Sprintf("%q fails the modulus 11 check: look for a mistyped digit", number))
@@ -49,3 +54,9 @@ func modulus11(number string) bool {
 	check := (11 - sum%11) % 11
 	return check == int(number[8]-'0')
 }
+
+var elevenDigits = regexp.MustCompile(`[0-9]{11}`)
+
+// shown is a bad number as an error shows it: what was given in its place may
+// be a person's.
+func shown(s string) string { return clean(elevenDigits.ReplaceAllString(s, hidden), 40) }
