@@ -15,7 +15,8 @@ const exchangePath = "/authentication/api/v1/exchange/maskinporten"
 // Altinn is the exchange of Maskinporten's tokens for Altinn's own, which
 // [Fake] answers at its own address and, in memory, also at Altinn's.
 type Altinn struct {
-	fake *Fake
+	fake   *Fake
+	faults faults
 
 	mu        sync.Mutex
 	lifetime  time.Duration
@@ -69,6 +70,21 @@ func (a *Altinn) Exchanges() []Exchange {
 	return append([]Exchange(nil), a.exchanges...)
 }
 
+// FailNext is [Fake.FailNext] for exchanges.
+func (a *Altinn) FailNext(n int, fault Fault) {
+	fault.When = nil
+	a.faults.failNext(n, fault)
+}
+
+// Fail is [Fake.Fail] for exchanges.
+func (a *Altinn) Fail(fault Fault) {
+	fault.When = nil
+	a.faults.fail(fault)
+}
+
+// Heal is [Fake.Heal] for exchanges.
+func (a *Altinn) Heal() { a.faults.heal() }
+
 // Guard is as [Fake.Guard], for an API that takes Altinn's tokens and no
 // others.
 func (a *Altinn) Guard(scope string, api http.Handler) http.Handler {
@@ -93,6 +109,7 @@ func (a *Altinn) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(denied.Status)
 		return
 	}
+	fault := a.faults.take(Grant{})
 	now := a.fake.now()
 	a.mu.Lock()
 	lifetime, asJSON := a.lifetime, a.asJSON
@@ -101,6 +118,13 @@ func (a *Altinn) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	a.exchanges = append(a.exchanges, Exchange{Time: now, Claims: claims, Test: r.URL.Query().Get("test") == "true"})
 	a.mu.Unlock()
+	if !fault.wait(r) {
+		return
+	}
+	if fault.answers() || fault.Drop {
+		fault.answer(w, a.URL())
+		return
+	}
 	token := sign(altinnKey(), altinnKeyID, a.claims(claims, now, lifetime))
 	if asJSON {
 		writeJSON(w, http.StatusOK, token)

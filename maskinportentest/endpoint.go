@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 )
 
 const grantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -27,7 +26,7 @@ func (f *Fake) serveToken(w http.ResponseWriter, r *http.Request) {
 	if bad == nil {
 		token, bad = readGrant(&g, assertion)
 	}
-	fault := f.faultFor(g)
+	fault := f.faults.take(g)
 	answer := answer{refusal: bad}
 	switch {
 	case fault.answers():
@@ -195,20 +194,4 @@ func (f *Fake) LastGrant() Grant {
 		return Grant{}
 	}
 	return f.log.latest[(f.log.total-1)%mostGrants]
-}
-
-// wait sleeps as long as the fault says. It tells whether the caller is still
-// there.
-func (f Fault) wait(r *http.Request) bool {
-	if f.Delay <= 0 {
-		return true
-	}
-	timer := time.NewTimer(f.Delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-		return false
-	}
 }

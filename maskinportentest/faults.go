@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -46,8 +47,8 @@ type Fault struct {
 	// up before.
 	Delay time.Duration
 
-	// Drop breaks the connection off instead of answering. The grant has been
-	// used.
+	// Drop breaks the connection off instead of answering. What was asked for
+	// has been done: the grant cannot be used again.
 	Drop bool
 
 	// Cut breaks the connection off in the middle of the answer that the
@@ -55,10 +56,13 @@ type Fault struct {
 	Cut bool
 
 	// When limits the fault to the grants for which it is true; nil means all.
+	// At Altinn's exchange it is not looked at.
 	When func(Grant) bool
 }
 
+// faults are those to come, for one endpoint.
 type faults struct {
+	mu       sync.Mutex
 	next     []*counted
 	standing *counted
 }
@@ -70,38 +74,45 @@ type counted struct {
 
 // FailNext has the next n token requests (those that match When) fail. Calls
 // add up: what was said first comes first.
-func (f *Fake) FailNext(n int, fault Fault) {
+func (f *Fake) FailNext(n int, fault Fault) { f.faults.failNext(n, fault) }
+
+// Fail has all token requests (that match When) fail until [Fake.Heal], or
+// until it is called with another fault. Those counted by [Fake.FailNext] come
+// first.
+func (f *Fake) Fail(fault Fault) { f.faults.fail(fault) }
+
+// Heal ends all faults of the token endpoint. An answer that is being delayed
+// stays so.
+func (f *Fake) Heal() { f.faults.heal() }
+
+func (f *faults) failNext(n int, fault Fault) {
 	if n <= 0 {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.faults.next = append(f.faults.next, &counted{fault, n})
+	f.next = append(f.next, &counted{fault, n})
 }
 
-// Fail has all token requests (that match When) fail until [Fake.Heal], or
-// until it is called with another fault. Those counted by [Fake.FailNext] come
-// first.
-func (f *Fake) Fail(fault Fault) {
+func (f *faults) fail(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.faults.standing = &counted{fault, -1}
+	f.standing = &counted{fault, -1}
 }
 
-// Heal ends all faults. An answer that is being delayed stays so.
-func (f *Fake) Heal() {
+func (f *faults) heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.faults = faults{}
+	f.next, f.standing = nil, nil
 }
 
-// faultFor is the fault that meets g; the zero Fault if there is none. When is
+// take is the fault that meets g; the zero Fault if there is none. When is
 // called without the lock, so that it may ask the Fake.
-func (f *Fake) faultFor(g Grant) Fault {
+func (f *faults) take(g Grant) Fault {
 	f.mu.Lock()
-	candidates := slices.Clone(f.faults.next)
-	if f.faults.standing != nil {
-		candidates = append(candidates, f.faults.standing)
+	candidates := slices.Clone(f.next)
+	if f.standing != nil {
+		candidates = append(candidates, f.standing)
 	}
 	f.mu.Unlock()
 	for _, c := range candidates {
@@ -113,7 +124,7 @@ func (f *Fake) faultFor(g Grant) Fault {
 }
 
 // spend counts c down. It tells whether there was any left.
-func (f *Fake) spend(c *counted) bool {
+func (f *faults) spend(c *counted) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.left == 0 {
@@ -122,7 +133,7 @@ func (f *Fake) spend(c *counted) bool {
 	if c.left > 0 {
 		c.left--
 	}
-	f.faults.next = slices.DeleteFunc(f.faults.next, func(c *counted) bool { return c.left == 0 })
+	f.next = slices.DeleteFunc(f.next, func(c *counted) bool { return c.left == 0 })
 	return true
 }
 
@@ -184,4 +195,20 @@ func (f Fault) answer(w http.ResponseWriter, issuer string) {
 	io.WriteString(w, body[:len(body)/2])
 	http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+// wait sleeps as long as the fault says. It tells whether the caller is still
+// there.
+func (f Fault) wait(r *http.Request) bool {
+	if f.Delay <= 0 {
+		return true
+	}
+	timer := time.NewTimer(f.Delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
 }
