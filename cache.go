@@ -69,14 +69,32 @@ func newCache(x *exchange, static bool, log *slog.Logger) *cache {
 }
 
 // hit is the token of e if a caller may have it without more ado, else nil.
+//
+// A look at a clock is most of what a hit costs, and time.Now looks at two.
+// The wall clock only shows that the machine was suspended, from which no
+// machine wakes within a millisecond of running time: it is looked at that
+// often. In between, a hit looks at the monotonic clock alone.
 func (c *cache) hit(e *entry) *Token {
+	until := e.vouched.Load() // before the token: it may speak for an older one, never for a newer
+	if t := e.token.Load(); t != nil && time.Since(c.start) < time.Duration(until) {
+		c.touch(e)
+		return t
+	}
+	return c.look(e, time.Now())
+}
+
+// vouchFor is how long a look at both clocks is good for.
+const vouchFor = time.Millisecond
+
+// look is hit with both clocks.
+func (c *cache) look(e *entry, now time.Time) *Token {
 	t := e.token.Load()
 	if t == nil {
 		return nil
 	}
-	now := time.Now()
 	switch old := age(t.sent, now); {
 	case old < t.stale:
+		e.vouched.Store(int64(now.Sub(c.start) + min(vouchFor, t.stale-old)))
 	case old < t.expired && (e.flight.Load() != nil || e.failure.Load().holds(now)):
 	default:
 		return nil

@@ -12,12 +12,13 @@ import (
 // entry is what the cache holds of one key. What a hit reads is atomic; the
 // rest is guarded by mu.
 type entry struct {
-	key     Request
 	token   atomic.Pointer[Token]
+	vouched atomic.Int64  // since entries.start: until when token is fresh, by a look at both clocks
+	used    atomic.Uint64 // entries.tick when it was last asked for
+	key     Request
 	flight  atomic.Pointer[flight]  // the fetch under way
 	failure atomic.Pointer[failure] // what the last fetch failed with; nil after a success
 	refusal atomic.Pointer[refusal] // refusals by an API; refusal.go
-	used    atomic.Uint64           // entries.tick when it was last asked for
 	gone    atomic.Bool             // no longer in the cache
 
 	mu sync.Mutex

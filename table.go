@@ -93,6 +93,9 @@ func hashOf(seed maphash.Seed, r *Request) uint64 {
 		}
 		h += maphash.String(seed, word)
 	}
+	if r.scopeOnly() {
+		return h
+	}
 	for i, field := range [...]*string{
 		&r.ConsumerOrg, &r.Resource, &r.PID, &r.OnBehalfOf,
 		&r.SystemUser.OrgNumber, &r.SystemUser.ExternalRef, &r.Consent.ID, &r.Consent.From,
@@ -105,11 +108,25 @@ func hashOf(seed maphash.Seed, r *Request) uint64 {
 	return h
 }
 
+// scopeOnly tells whether no field but Scope is set: the usual case, told
+// without comparing eight strings.
+func (r *Request) scopeOnly() bool {
+	return len(r.ConsumerOrg)|len(r.Resource)|len(r.PID)|len(r.OnBehalfOf)|
+		len(r.SystemUser.OrgNumber)|len(r.SystemUser.ExternalRef)|len(r.Consent.ID)|len(r.Consent.From) == 0
+}
+
 // same tells whether r, as a caller wrote it, asks for what the key k does.
 func (k *Request) same(r *Request) bool {
+	if k.scopeOnly() && r.scopeOnly() {
+		return sameScopes(k.Scope, r.Scope)
+	}
 	return k.ConsumerOrg == r.ConsumerOrg && k.Resource == r.Resource && k.PID == r.PID &&
 		k.OnBehalfOf == r.OnBehalfOf && k.SystemUser == r.SystemUser && k.Consent == r.Consent &&
-		(k.Scope == r.Scope || len(k.Scope) == len(r.Scope) && holdsAll(k.Scope, r.Scope) && holdsAll(r.Scope, k.Scope))
+		sameScopes(k.Scope, r.Scope)
+}
+
+func sameScopes(a, b string) bool {
+	return a == b || len(a) == len(b) && holdsAll(a, b) && holdsAll(b, a)
 }
 
 // holdsAll tells whether each word of b is a word of a.

@@ -3,9 +3,11 @@ package maskinporten
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +18,7 @@ type Transport struct {
 	source *TokenSource
 	base   http.RoundTripper
 	hosts  []host
+	plain  []string // those of them that are a name without a port
 }
 
 // host is one that may have a token. An empty port means the scheme's own.
@@ -56,6 +59,9 @@ func (c *Client) Transport(r Request, base http.RoundTripper, hosts ...string) (
 			return nil, err
 		}
 		t.hosts = append(t.hosts, parsed)
+		if parsed.port == "" && !strings.Contains(parsed.name, ":") {
+			t.plain = append(t.plain, parsed.name)
+		}
 	}
 	return t, nil
 }
@@ -154,9 +160,14 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, token *Token) (*
 		http.Request
 		authorization [1]string // in one allocation with the request
 	}{Request: *req, authorization: [1]string{*token.bearer}}
-	header := make(http.Header, len(req.Header)+1)
-	for name, values := range req.Header {
-		header[name] = values[:len(values):len(values)]
+	header := maps.Clone(req.Header)
+	if header == nil {
+		header = make(http.Header, 1)
+	}
+	for name, values := range header {
+		if cap(values) > len(values) {
+			header[name] = slices.Clip(values)
+		}
 	}
 	header["Authorization"] = outgoing.authorization[:]
 	outgoing.Header = header
@@ -189,6 +200,9 @@ func (t *Transport) may(req *http.Request) bool {
 	u := req.URL
 	if u == nil {
 		return false
+	}
+	if u.Scheme == "https" && (req.Host == "" || req.Host == u.Host) && slices.Contains(t.plain, u.Host) {
+		return true // as it was named: nearly always
 	}
 	name, port := u.Hostname(), u.Port()
 	standard := ""
