@@ -1,0 +1,99 @@
+package p12
+
+import (
+	"encoding/asn1"
+	"unicode/utf16"
+)
+
+var (
+	oidKeyBag          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1}
+	oidShroudedKeyBag  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 2}
+	oidCertBag         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 3}
+	oidSafeContentsBag = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 6}
+	oidX509Certificate = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 22, 1}
+	oidFriendlyName    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 20}
+)
+
+// safeBag is SafeBag (RFC 7292, section 4.2). Its attributes stay raw: tools put in what no reader expects.
+type safeBag struct {
+	ID         asn1.ObjectIdentifier
+	Value      asn1.RawValue `asn1:"tag:0,explicit"`
+	Attributes asn1.RawValue `asn1:"optional"`
+}
+
+// keyBag is a private key as the file has it, shrouded (encrypted) or not.
+type keyBag struct {
+	name     string
+	shrouded bool
+	der      []byte
+}
+
+// collect takes the keys and certificates out of a safe in BER. CRLs, secret keys and unknown bags are left.
+func (o *opener) collect(safe []byte) error {
+	der, _, err := toDER(safe)
+	if err != nil {
+		return malformed("reading a safe: %w", err)
+	}
+	return o.collectDER(der)
+}
+
+func (o *opener) collectDER(safe []byte) error {
+	return eachInDER(safe, func(der []byte) error {
+		var bag safeBag
+		if err := unmarshal(der, &bag); err != nil {
+			return err
+		}
+		shrouded := bag.ID.Equal(oidShroudedKeyBag)
+		switch {
+		case shrouded, bag.ID.Equal(oidKeyBag):
+			if len(bag.Value.Bytes) > maxKey {
+				return &UnsupportedError{What: "a private key over 8 KiB"}
+			}
+			if len(o.keys) == maxKeys {
+				return &UnsupportedError{What: "a file with more than 32 private keys"}
+			}
+			o.keys = append(o.keys, keyBag{friendlyName(bag.Attributes), shrouded, bag.Value.Bytes})
+		case bag.ID.Equal(oidCertBag):
+			var cert struct {
+				ID   asn1.ObjectIdentifier
+				Data asn1.RawValue `asn1:"tag:0,explicit"`
+			}
+			if err := unmarshal(bag.Value.Bytes, &cert); err != nil {
+				return err
+			}
+			if cert.ID.Equal(oidX509Certificate) {
+				o.certs = append(o.certs, cert.Data)
+			}
+		case bag.ID.Equal(oidSafeContentsBag):
+			return o.collectDER(bag.Value.Bytes) // as deep as toDER went at most
+		}
+		return nil
+	})
+}
+
+// friendlyName finds the name among a bag's attributes, or nothing: a name is no reason to refuse a file.
+func friendlyName(attributes asn1.RawValue) (name string) {
+	if len(attributes.FullBytes) == 0 {
+		return ""
+	}
+	_ = eachInDER(attributes.FullBytes, func(der []byte) error {
+		var attr struct {
+			ID     asn1.ObjectIdentifier
+			Values asn1.RawValue
+		}
+		if unmarshal(der, &attr) != nil || !attr.ID.Equal(oidFriendlyName) {
+			return nil
+		}
+		var value asn1.RawValue
+		if _, err := asn1.Unmarshal(attr.Values.Bytes, &value); err != nil || value.Tag != asn1.TagBMPString {
+			return nil
+		}
+		units := make([]uint16, len(value.Bytes)/2)
+		for i := range units {
+			units[i] = uint16(value.Bytes[2*i])<<8 | uint16(value.Bytes[2*i+1])
+		}
+		name = string(utf16.Decode(units))
+		return nil
+	})
+	return name
+}

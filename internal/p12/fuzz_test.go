@@ -1,0 +1,93 @@
+package p12
+
+import (
+	"encoding/asn1"
+	"encoding/pem"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func leafDER(t testing.TB) []byte {
+	block, _ := pem.Decode(readStore(t, "pki/leaf.pem"))
+	require.NotNil(t, block)
+	return block.Bytes
+}
+
+// FuzzOpen wants an error or a store of every input, for the empty password too, under which a file needs no MAC.
+func FuzzOpen(f *testing.F) {
+	for _, row := range readTable(f) {
+		if row.Password != "changeit" || row.Tool == "GnuTLS" || row.Tool == "NSS" { // 600,000 iterations
+			f.Add(readStore(f, row.File), row.Password)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, password string) {
+		s, err := Open(data, password)
+		if (s == nil) == (err == nil) {
+			t.Fatalf("store %v, error %v", s, err)
+		}
+		if s != nil {
+			for _, key := range s.Keys {
+				assert.NotNil(t, key.PrivateKey)
+			}
+		}
+	})
+}
+
+// FuzzSafe goes past the MAC and the decryption: what is in a safe, in whatever shape.
+func FuzzSafe(f *testing.F) {
+	for _, row := range readTable(f) {
+		if row.Tool != "by hand" {
+			continue
+		}
+		p, err := parsePFX(readStore(f, row.File))
+		require.NoError(f, err)
+		require.NoError(f, eachElement(p.content, func(der []byte) error {
+			var info contentInfo
+			require.NoError(f, unmarshal(der, &info))
+			safe, err := info.octets()
+			f.Add(safe)
+			return err
+		}))
+	}
+	f.Fuzz(func(t *testing.T, safe []byte) {
+		if len(safe) > maxInput {
+			return
+		}
+		o := &opener{secret: readings("changeit")[0], budget: budget{left: 100_000}}
+		if o.collect(safe) == nil {
+			_, _ = o.store()
+		}
+	})
+}
+
+// FuzzBER wants DER that encoding/asn1 takes apart, that stays as it is the next time, and is hardly longer than the BER.
+func FuzzBER(f *testing.F) {
+	for _, file := range []string{"craft-ber.p12", "craft-long-lengths.p12", "bc-ber.p12", "nss-3des-rc2.p12", "openssl-modern.p12"} {
+		f.Add(readStore(f, file))
+	}
+	f.Fuzz(func(t *testing.T, ber []byte) {
+		if len(ber) > maxInput {
+			return
+		}
+		der, rest, err := toDER(ber)
+		if err != nil {
+			return
+		}
+		if len(der) > len(ber)+len(ber)/8 {
+			t.Fatalf("%d bytes from %d", len(der), len(ber))
+		}
+		if len(rest) > len(ber)-2 {
+			t.Fatalf("%d bytes left of %d", len(rest), len(ber))
+		}
+		again, rest, err := toDER(der)
+		require.NoError(t, err)
+		assert.Empty(t, rest)
+		assert.Equal(t, der, again)
+		var v asn1.RawValue
+		if _, err := asn1.Unmarshal(der, &v); err == nil {
+			assert.Equal(t, der, v.FullBytes)
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package p12
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+const (
+	leafName   = "MASKINPORTEN FOR GO"
+	middleName = "Buypass Class 3 Test4 CA G2 ST Business"
+	rootName   = "Buypass Class 3 Test4 Root CA G2 ST"
+)
+
+// TestOpen looks at what came out of the stores whose content is special.
+func TestOpen(t *testing.T) {
+	ours := []string{leafName, middleName, rootName}
+	for _, test := range []struct {
+		reason, file, password string
+		keys                   []string // their friendly names
+		certificates           []string // their common names
+	}{
+		{"the ordinary file", "openssl-modern.p12", "changeit", []string{""}, ours},
+		{"a name with Norwegian letters", "openssl-name-norsk.p12", "changeit", []string{"blåbærsyltetøy"}, ours},
+		{"the order of the file is kept", "craft-ca-first.p12", "changeit", []string{""}, []string{rootName, middleName, leafName}},
+		{"one safe per certificate", "craft-five-safes.p12", "changeit", []string{""}, []string{middleName, rootName, leafName}},
+		{"three keys in one file", "craft-three-files-in-one.p12", "changeit", []string{"auth", "sign", "enc"},
+			[]string{leafName, leafName, leafName, middleName, rootName}},
+		{"safes in safes", "craft-nested.p12", "changeit", []string{""}, []string{middleName, rootName, leafName}},
+		{"strays are skipped, a certificate that nobody can read too", "craft-strays.p12", "changeit", []string{"", ""},
+			[]string{"Stray", leafName, middleName, rootName}},
+		{"a name of the wrong type is none", "craft-odd-attributes.p12", "changeit", []string{""}, ours},
+		{"Java numbers its entries", "keytool-two-keys.p12", "changeit", []string{"auth", "sign"},
+			[]string{leafName, middleName, rootName, leafName}},
+		{"a secret key beside", "keytool-secret-key.p12", "changeit", []string{"auth"}, ours},
+		{"a Java trust store", "keytool-trust-store.p12", "changeit", nil, []string{rootName}},
+		{"a key alone", "openssl-no-certificates.p12", "changeit", []string{""}, nil},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			s, err := Open(readStore(t, test.file), test.password)
+			require.NoError(t, err)
+			var keys, certs []string
+			for _, k := range s.Keys {
+				keys = append(keys, k.FriendlyName)
+			}
+			for _, c := range s.Certificates {
+				certs = append(certs, c.Subject.CommonName)
+			}
+			assert.Equal(t, test.keys, keys)
+			if test.file == "keytool-two-keys.p12" {
+				assert.ElementsMatch(t, append(test.certificates, middleName, rootName), certs)
+				return
+			}
+			assert.Equal(t, test.certificates, certs)
+		})
+	}
+}
+
+// TestKeys has the keys of every kind that go-pkcs12 is asked to decode.
+func TestKeys(t *testing.T) {
+	s, err := Open(readStore(t, "openssl-ec.p12"), "changeit")
+	require.NoError(t, err)
+	assert.IsType(t, new(ecdsa.PrivateKey), s.Keys[0].PrivateKey, "the caller says no to it")
+
+	s, err = Open(readStore(t, "openssl-legacy.p12"), "changeit")
+	require.NoError(t, err)
+	key := s.Keys[0].PrivateKey.(*rsa.PrivateKey)
+	assert.True(t, key.PublicKey.Equal(s.Certificates[0].PublicKey))
+}
+
+// TestAgreesWithGoPKCS12 holds this package to go-pkcs12 wherever that reads a store by itself.
+func TestAgreesWithGoPKCS12(t *testing.T) {
+	agreed := 0
+	for _, row := range readTable(t) {
+		data := readStore(t, row.File)
+		key, leaf, chain, err := pkcs12.DecodeChain(data, row.Password)
+		if err != nil {
+			continue
+		}
+		agreed++
+		s, err := Open(data, row.Password)
+		require.NoError(t, err, row.File)
+		require.Len(t, s.Keys, 1, row.File)
+		assert.Equal(t, key, s.Keys[0].PrivateKey, row.File)
+		assert.Equal(t, append([]*x509.Certificate{leaf}, chain...), s.Certificates, row.File)
+	}
+	assert.Greater(t, agreed, 60)
+}
+
+// TestPasswords opens one store with the password spelt as different programs would hand it over.
+func TestPasswords(t *testing.T) {
+	for _, test := range []struct {
+		reason, file, password string
+		err                    error
+	}{
+		{"UTF-8", "openssl-norsk.p12", "blåbærsyltetøy", nil},
+		{"UTF-8, for the older algorithms", "openssl-norsk-legacy.p12", "blåbærsyltetøy", nil},
+		{"Latin-1 from an old configuration file", "openssl-norsk-legacy.p12", "bl\xe5b\xe6rsyltet\xf8y", nil},
+		{"Latin-1, for PBES2", "openssl-norsk.p12", "bl\xe5b\xe6rsyltet\xf8y", nil},
+		{"PBES2 took the Latin-1 bytes", "forge-norsk-aes.p12", "blåbærsyltetøy", nil},
+		{"UTF-8 taken for Latin-1", "craft-utf8-as-latin1.p12", "blåbærsyltetøy", nil},
+		{"empty, with the terminator", "openssl-empty-legacy.p12", "", nil},
+		{"empty, without the terminator", "craft-empty-array.p12", "", nil},
+		{"wrong", "openssl-norsk.p12", "blabarsyltetoy", ErrPassword},
+		{"wrong, older algorithms", "openssl-legacy.p12", "Changeit", ErrPassword},
+		{"a newline too many", "openssl-modern.p12", "changeit\n", ErrPassword},
+		{"none", "openssl-modern.p12", "", ErrPassword},
+		{"one where there is none", "openssl-empty.p12", "changeit", ErrPassword},
+		{"no character of the basic plane", "openssl-modern.p12", "🫐", ErrPassword},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			s, err := Open(readStore(t, test.file), test.password)
+			assert.ErrorIs(t, err, test.err)
+			if test.err == nil {
+				require.NoError(t, err)
+				assert.Len(t, s.Keys, 1)
+			}
+		})
+	}
+}
+
+// TestDamaged flips every byte of a file and cuts it everywhere: there is an error or the same store, and no panic.
+func TestDamaged(t *testing.T) {
+	good := readStore(t, "openssl-legacy.p12")
+	for i := range good {
+		b := append([]byte(nil), good...)
+		b[i] ^= 0x41
+		if s, err := Open(b, "changeit"); err == nil {
+			assert.Len(t, s.Keys, 1, "byte %d", i)
+		}
+		if i%16 == 0 {
+			_, err := Open(good[:i], "changeit")
+			assert.Error(t, err, "cut at %d", i)
+		}
+	}
+}

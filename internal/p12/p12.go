@@ -1,0 +1,71 @@
+// Package p12 opens PKCS#12 files (RFC 7292) of every shape that the common tools write.
+//
+// What software.sslmate.com/src/go-pkcs12 reads is DER with one key and at most two safes. This package takes a file apart
+// and gives it just that, one key at a time:
+//
+//	text, base64, PEM ──► bytes ──► DER ──► MAC checked ──► safes opened ──► bags ──► keys, certificates
+//	    unwrap.go                  ber.go      mac.go          safe.go       bags.go      key.go
+//
+// The decryption is done here and not there, because what lies in a safe may be BER again, and has iteration counts of its
+// own: until the safe is open, nobody can say what reading the file would cost (limits.go).
+package p12
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+)
+
+// Store is what a PKCS#12 file holds.
+type Store struct {
+	Keys         []Key
+	Certificates []*x509.Certificate // in file order, trusted CAs and strays included
+}
+
+// Key is a private key of a [Store], of any kind that crypto/x509 knows.
+type Key struct {
+	FriendlyName string
+	PrivateKey   crypto.PrivateKey
+}
+
+// ErrPassword says that the password is wrong: the MAC or the decryption disagrees.
+var ErrPassword = errors.New("wrong password")
+
+// ErrFormat says that the input is no PKCS#12 file, or a damaged one. The error around it tells what was seen.
+var ErrFormat = errors.New("not a PKCS#12 file")
+
+// UnsupportedError is a PKCS#12 file that is protected in a way this package does not read.
+type UnsupportedError struct{ What string }
+
+func (e *UnsupportedError) Error() string { return e.What + " is not supported" }
+
+// ForeignError is a keystore in another format: JKS, JCEKS, BKS, UBER or BCFKS.
+type ForeignError struct{ Kind string }
+
+func (e *ForeignError) Error() string { return "a " + e.Kind + " keystore, not a PKCS#12 file" }
+
+// Open reads a PKCS#12 file: DER or BER, as it is, as base64 or as PEM. A store without keys, or without certificates, is
+// no error. Input over 2 MiB and key derivation that would take longer than about a second are refused.
+func Open(data []byte, password string) (*Store, error) {
+	data, err := unwrap(data)
+	if err != nil {
+		return nil, err
+	}
+	pfx, err := parsePFX(data)
+	if err != nil {
+		return nil, err
+	}
+	o := &opener{budget: budget{left: maxTime}}
+	if o.secret, err = pfx.authenticate(password, &o.budget); err != nil {
+		return nil, err
+	}
+	if err := o.openSafes(pfx.content); err != nil {
+		return nil, err
+	}
+	return o.store()
+}
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrFormat, fmt.Errorf(format, args...))
+}
