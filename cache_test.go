@@ -130,21 +130,19 @@ func withMonotonic(t time.Time, by time.Duration) time.Time {
 // A hit vouches for a token without the wall clock for a millisecond at most,
 // and never into the time when it is stale.
 func TestVouching(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: time.Hour}
-		c := p.cache(t)
-		s := source(c, "s")
-		token, _ := s.TokenContext(t.Context())
-		e := s.entry.Load()
-		now := time.Now()
-		require.Same(t, token, c.look(e, now))
-		require.Equal(t, now.Sub(c.start)+vouchFor, time.Duration(e.vouched.Load()))
-		require.Nil(t, c.look(e, withMonotonic(now.Add(time.Hour), -time.Hour)), "the machine was suspended for an hour")
-		require.Nil(t, c.look(e, withMonotonic(now, time.Hour)), "the wall clock stood still for an hour")
-		last := token.sent.Add(token.stale - time.Nanosecond)
-		require.Same(t, token, c.look(e, last))
-		require.Equal(t, last.Sub(c.start)+time.Nanosecond, time.Duration(e.vouched.Load()))
-	})
+	p := &endpoint{lifetime: time.Hour}
+	c := p.cache(t)
+	s := source(c, "s")
+	token, _ := s.TokenContext(t.Context())
+	e := s.entry.Load()
+	now := time.Now()
+	require.Same(t, token, c.look(e, now))
+	require.Equal(t, now.Sub(c.start)+vouchFor, time.Duration(e.vouched.Load()))
+	require.Nil(t, c.look(e, withMonotonic(now.Add(time.Hour), -time.Hour)), "the machine was suspended for an hour")
+	require.Nil(t, c.look(e, withMonotonic(now, time.Hour)), "the wall clock was set back an hour")
+	last := token.sent.Add(token.stale - time.Nanosecond)
+	require.Same(t, token, c.look(e, last))
+	require.Equal(t, last.Sub(c.start)+time.Nanosecond, time.Duration(e.vouched.Load()))
 }
 
 func TestLifecycleCountsRequests(t *testing.T) {

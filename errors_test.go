@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -55,9 +56,12 @@ var refusals = []struct {
 
 func refusalOn(t *testing.T, body string, status int, header ...string) error {
 	t.Helper()
-	w := &wire{reply: func(int, *sentGrant) (*http.Response, error) { return reply(status, body, header...), nil }}
-	c := w.client(t, nil)
-	_, _, err := c.exchange.fetch(t.Context(), &Request{Scope: "skatteetaten:inntekt", ConsumerOrg: "889640782"}, nil)
+	var err error
+	synctest.Test(t, func(t *testing.T) { // for the waits between attempts
+		w := &wire{reply: func(int, *sentGrant) (*http.Response, error) { return reply(status, body, header...), nil }}
+		c := w.client(t, nil)
+		_, _, err = c.exchange.fetch(t.Context(), &Request{Scope: "skatteetaten:inntekt", ConsumerOrg: "889640782"}, nil)
+	})
 	require.Error(t, err)
 	return err
 }
