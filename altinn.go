@@ -71,6 +71,11 @@ func (c *Client) Altinn(x AltinnExchange) (*AltinnClient, error) {
 
 // Token is [Client.Token] for an Altinn token.
 func (a *AltinnClient) Token(ctx context.Context, r Request) (*Token, error) {
+	if e := a.cache.find(&r); e != nil {
+		if t := a.cache.hit(e); t != nil {
+			return t, nil
+		}
+	}
 	source, err := a.TokenSource(r)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,453 @@
+package maskinporten
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// altinnWorld is Maskinporten and Altinn in the place of the network. It
+// numbers the tokens that it gives out, and its answer to a trade is set by
+// the test.
+type altinnWorld struct {
+	answer   func(n int, bearer string) *http.Response // nil: a token of 30 minutes
+	lifetime int                                       // of Maskinporten's tokens
+	refuse   *http.Response                            // Maskinporten's answer, if it gives no tokens
+
+	mu     sync.Mutex
+	grants int
+	trades []trade
+}
+
+type trade struct{ method, url, bearer, accept string }
+
+func (w *altinnWorld) RoundTrip(req *http.Request) (*http.Response, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if req.URL.String() == Test.TokenURL {
+		w.grants++
+		if w.refuse != nil {
+			return reply(w.refuse.StatusCode, `{"error":"invalid_grant","error_uri":"https://test.maskinporten.no/errors/MP-100"}`), nil
+		}
+		return reply(200, fmt.Sprintf(`{"access_token":"maskinporten-%d","token_type":"Bearer","expires_in":%d}`, w.grants, w.lifetime)), nil
+	}
+	t := trade{req.Method, req.URL.String(), req.Header.Get("Authorization"), req.Header.Get("Accept")}
+	w.trades = append(w.trades, t)
+	if w.answer != nil {
+		return w.answer(len(w.trades), t.bearer), nil
+	}
+	return reply(200, altinnToken(object{"traded": t.bearer, "at": t.url})), nil
+}
+
+// altinnToken is made now and lives for 30 minutes.
+func altinnToken(changes object) string {
+	now := time.Now().Unix()
+	return unsignedToken(string(mustJSON(changed(object{"iss": "https://platform.altinn.no/", "iat": now, "nbf": now, "exp": now + 1800}, changes))))
+}
+
+func mustJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+func (w *altinnWorld) client(t *testing.T) *Client {
+	t.Helper()
+	if w.lifetime == 0 {
+		w.lifetime = 120
+	}
+	c, err := New(Config{Environment: Test, ClientID: "client-1", Credential: testCredential(), HTTPClient: &http.Client{Transport: w}})
+	require.NoError(t, err)
+	return c
+}
+
+func (w *altinnWorld) altinn(t *testing.T) *AltinnClient {
+	t.Helper()
+	a, err := w.client(t).Altinn(AltinnTT02)
+	require.NoError(t, err)
+	return a
+}
+
+func (w *altinnWorld) counts() (grants, trades int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.grants, len(w.trades)
+}
+
+func TestAltinnTrade(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		at   AltinnExchange
+		url  string
+	}{
+		{"prod", AltinnProd, "https://platform.altinn.no/authentication/api/v1/exchange/maskinporten"},
+		{"tt02", AltinnTT02, "https://platform.tt02.altinn.no/authentication/api/v1/exchange/maskinporten"},
+		{"own, with a slash", AltinnExchange{Platform: "http://127.0.0.1:5101/"}, "http://127.0.0.1:5101/authentication/api/v1/exchange/maskinporten"},
+		{"test", AltinnExchange{Platform: AltinnTT02.Platform, TestOrg: true}, "https://platform.tt02.altinn.no/authentication/api/v1/exchange/maskinporten?test=true"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := &altinnWorld{}
+			a, err := w.client(t).Altinn(test.at)
+			require.NoError(t, err)
+			_, trades := w.counts()
+			require.Zero(t, trades, "making it does no I/O")
+			token, err := a.Token(t.Context(), Request{Scope: "altinn:instances.read"})
+			require.NoError(t, err)
+			require.Equal(t, []trade{{http.MethodGet, test.url, "Bearer maskinporten-1", "text/plain, application/json"}}, w.trades)
+			require.Equal(t, "altinn:instances.read", token.Scope())
+			claims := peek(token.AccessToken())
+			require.NotNil(t, claims)
+		})
+	}
+}
+
+func TestAltinnRefusesAPlatform(t *testing.T) {
+	c := (&altinnWorld{}).client(t)
+	for _, platform := range []string{"", "platform.altinn.no", "http://platform.altinn.no", "https://user:secret@platform.altinn.no", "https://platform.altinn.no?test=true"} {
+		_, err := c.Altinn(AltinnExchange{Platform: platform})
+		var field *FieldError
+		require.ErrorAs(t, err, &field, platform)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	a, err := c.Altinn(AltinnTT02)
+	require.NoError(t, err)
+	var field *FieldError
+	_, err = a.Token(t.Context(), Request{})
+	require.ErrorAs(t, err, &field)
+	_, err = a.Transport(Request{Scope: "s"}, nil)
+	require.ErrorAs(t, err, &field)
+}
+
+// What others get wrong: a token of one exchange handed out for another.
+func TestAltinnExchangesShareNoTokens(t *testing.T) {
+	w := &altinnWorld{}
+	c := w.client(t)
+	seen := map[string]AltinnExchange{}
+	for range 2 {
+		for _, at := range []AltinnExchange{
+			AltinnProd, AltinnTT02, {Platform: AltinnProd.Platform, TestOrg: true}, {Platform: AltinnTT02.Platform, TestOrg: true},
+		} {
+			for _, r := range []Request{{Scope: "a b"}, {Scope: "a", ConsumerOrg: "991825827"}} {
+				a, err := c.Altinn(at)
+				require.NoError(t, err)
+				token, err := a.Token(t.Context(), r)
+				require.NoError(t, err)
+				own, err := c.Token(t.Context(), r)
+				require.NoError(t, err)
+				require.NotEqual(t, own.AccessToken(), token.AccessToken())
+				payload, err := base64url.DecodeString(strings.Split(token.AccessToken(), ".")[1])
+				require.NoError(t, err)
+				var claims struct{ Traded, At string }
+				require.NoError(t, json.Unmarshal(payload, &claims))
+				require.Equal(t, "Bearer "+own.AccessToken(), claims.Traded)
+				require.True(t, strings.HasPrefix(claims.At, at.Platform))
+				require.Equal(t, at.TestOrg, strings.HasSuffix(claims.At, "?test=true"))
+				seen[token.AccessToken()] = at
+			}
+		}
+	}
+	require.Len(t, seen, 8)
+	grants, trades := w.counts()
+	require.Equal(t, 2, grants)
+	require.Equal(t, 8, trades, "equal exchanges share one cache")
+}
+
+// What others get wrong too: Maskinporten's two minutes taken for Altinn's
+// thirty, and the reverse.
+func TestAltinnLifetimeIsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &altinnWorld{}
+		a := w.altinn(t)
+		get := func() string {
+			token, err := a.Token(t.Context(), Request{Scope: "s"})
+			require.NoError(t, err)
+			return token.AccessToken()
+		}
+		token, err := a.Token(t.Context(), Request{Scope: "s"})
+		require.NoError(t, err)
+		require.Equal(t, 30*time.Minute, time.Until(token.Expiry()))
+		first := token.AccessToken()
+		time.Sleep(28 * time.Minute)
+		require.Equal(t, first, get())
+		grants, trades := w.counts()
+		require.Equal(t, 1, grants)
+		require.Equal(t, 1, trades)
+
+		time.Sleep(time.Minute + 15*time.Second)
+		require.Equal(t, first, get(), "stale: served at once")
+		synctest.Wait()
+		require.NotEqual(t, first, get(), "and refreshed behind it")
+		grants, trades = w.counts()
+		require.Equal(t, 2, grants)
+		require.Equal(t, 2, trades)
+		s := a.Stats()
+		require.EqualValues(t, 2, s.Fetches)
+		require.EqualValues(t, 1, s.Refreshes)
+		require.False(t, s.NotAfter.IsZero())
+	})
+}
+
+func TestAltinnLifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hour = 3600
+		now := time.Now().Unix()
+		for _, test := range []struct {
+			name   string
+			claims object
+			date   int64 // of the answer, from now; 0: none
+			want   time.Duration
+			reason string
+		}{
+			{"right clocks", object{"iat": now, "nbf": now, "exp": now + 1800}, 0, 30 * time.Minute, ""},
+			{"Altinn an hour ahead", object{"iat": now + hour, "nbf": now + hour, "exp": now + hour + 1800}, hour, 30 * time.Minute, "our clock is not asked"},
+			{"Altinn an hour behind", object{"iat": now - hour, "nbf": now - hour, "exp": now - hour + 1800}, -hour, 30 * time.Minute, "our clock is not asked"},
+			{"iat of Maskinporten's token", object{"iat": now - 100, "nbf": now, "exp": now + 1800}, 0, 30 * time.Minute, "Altinn carries iat over"},
+			{"nbf backdated", object{"iat": now, "nbf": now - 300, "exp": now + 1800}, 0, 30 * time.Minute, "the later counts"},
+			{"only exp", object{"iat": nil, "nbf": nil, "exp": now + hour + 1800}, hour, 30 * time.Minute, "the answer's Date is Altinn's clock"},
+			{"only exp, no Date", object{"iat": nil, "nbf": nil, "exp": now + 1800}, 0, 30 * time.Minute, "there is no other clock"},
+			{"a year", object{"exp": now + 365*86400}, 0, 24 * time.Hour, "more than a day counts as a day"},
+			{"ten seconds", object{"exp": now + 10}, 0, 10 * time.Second, ""},
+		} {
+			w := &altinnWorld{answer: func(int, string) *http.Response {
+				resp := reply(200, altinnToken(test.claims))
+				resp.Header.Del("Date")
+				if test.date != 0 {
+					resp.Header.Set("Date", time.Unix(now+test.date, 0).UTC().Format(http.TimeFormat))
+				}
+				return resp
+			}}
+			token, err := w.altinn(t).Token(t.Context(), Request{Scope: "s"})
+			require.NoError(t, err, test.name)
+			require.Equal(t, test.want, time.Until(token.Expiry()), "%s: %s", test.name, test.reason)
+		}
+	})
+}
+
+func TestAltinnAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		good := altinnToken(nil)
+		for _, test := range []struct {
+			name, body string
+			reason     string // empty: it is a token
+		}{
+			{"plain", good, ""},
+			{"a JSON string", `"` + good + `"`, ""},
+			{"with a line break after", good + "\r\n", ""},
+			{"empty", "", "no token"},
+			{"an empty string", `""`, "no token"},
+			{"half a string", `"` + good, "not valid JSON"},
+			{"two strings", `"` + good + `""x"`, "not valid JSON"},
+			{"an object", `{"token":"x"}`, "no token"},
+			{"a page", "<html>log in</html>", "no token"},
+			{"a line break inside", `"` + good + `\r\nX-Header: y"`, "line break"},
+			{"no exp", altinnToken(object{"exp": nil}), "no exp"},
+			{"exp in the past", altinnToken(object{"exp": 1}), "lives"},
+			{"no JSON inside", "a.b.c", "no JWT"},
+			{"another consumer's", altinnToken(object{"consumer": object{"authority": actorAuthority, "ID": "0192:910753614"}}), "another consumer"},
+			{"the consumer's", altinnToken(object{"consumer": object{"authority": actorAuthority, "ID": "0192:991825827"}}), ""},
+		} {
+			w := &altinnWorld{answer: func(int, string) *http.Response { return reply(200, test.body) }}
+			token, err := w.altinn(t).Token(t.Context(), Request{Scope: "s", ConsumerOrg: "991825827"})
+			if test.reason == "" {
+				require.NoError(t, err, test.name)
+				require.Len(t, strings.Split(token.AccessToken(), "."), 3)
+				continue
+			}
+			require.ErrorContains(t, err, test.reason, test.name)
+			require.ErrorContains(t, err, AltinnTT02.Platform)
+			require.NotContains(t, err.Error(), good[:40])
+			require.Equal(t, test.name != "another consumer's", errors.Is(err, ErrUnavailable), test.name)
+			require.Equal(t, test.name == "another consumer's", errors.Is(err, ErrWrongConsumer), test.name)
+		}
+	})
+}
+
+func TestAltinnRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			name           string
+			statuses       []int // of the trades in turn; the last one goes on
+			grants, trades int
+			ok             bool
+		}{
+			{"500 once", []int{500, 200}, 1, 2, true},
+			{"503 for ever", []int{503}, 1, 3, false},
+			{"429 twice", []int{429, 429, 200}, 1, 3, true},
+			{"403", []int{403}, 1, 1, false},
+			{"400", []int{400}, 1, 1, false},
+			{"302", []int{302}, 1, 1, false},
+			{"401 once: with a new Maskinporten token", []int{401, 200}, 2, 2, true},
+			{"401 for ever: once", []int{401}, 2, 2, false},
+			{"401, then 500, then a token", []int{401, 500, 200}, 2, 3, true},
+		} {
+			w := &altinnWorld{answer: func(n int, bearer string) *http.Response {
+				status := test.statuses[min(n, len(test.statuses))-1]
+				if status == 200 {
+					return reply(200, altinnToken(nil))
+				}
+				return reply(status, "sorry: "+bearer)
+			}}
+			_, err := w.altinn(t).Token(t.Context(), Request{Scope: "s"})
+			require.Equal(t, test.ok, err == nil, "%s: %v", test.name, err)
+			grants, trades := w.counts()
+			require.Equal(t, test.grants, grants, test.name)
+			require.Equal(t, test.trades, trades, test.name)
+			if test.statuses[0] == 401 {
+				require.NotEqual(t, w.trades[0].bearer, w.trades[1].bearer)
+			}
+		}
+	})
+}
+
+func TestAltinnErrorsSayWhatToDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		for _, status := range []int{302, 400, 401, 403, 404, 429, 503} {
+			w := &altinnWorld{answer: func(int, string) *http.Response {
+				return reply(status, "Something about "+goldenPID+"\nand more", "Retry-After", "7")
+			}}
+			a := w.altinn(t)
+			_, err := a.Token(t.Context(), Request{Scope: "altinn:instances.read", ConsumerOrg: "991825827", PID: goldenPID})
+			var refusal *Error
+			require.ErrorAs(t, err, &refusal)
+			require.Equal(t, status, refusal.StatusCode)
+			require.Equal(t, 7*time.Second, refusal.RetryAfter)
+			require.Equal(t, status == 429 || status == 503, errors.Is(err, ErrUnavailable))
+			require.NotContains(t, err.Error(), goldenPID)
+			fmt.Fprintln(&out, err)
+			want := "altinn"
+			if refusal.Temporary() {
+				want = "unavailable"
+			}
+			require.Equal(t, map[string]int64{want: 1}, a.Stats().Failures)
+		}
+		golden(t, "errors/altinn.txt", out.String())
+	})
+}
+
+func TestAltinnRefusalIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &altinnWorld{answer: func(int, string) *http.Response { return reply(403, "") }}
+		a := w.altinn(t)
+		for range 100 {
+			_, err := a.Token(t.Context(), Request{Scope: "s"})
+			require.Error(t, err)
+		}
+		_, trades := w.counts()
+		require.Equal(t, 1, trades)
+		time.Sleep(time.Minute)
+		w.answer = nil
+		_, err := a.Token(t.Context(), Request{Scope: "s"})
+		require.NoError(t, err)
+	})
+}
+
+// An Altinn that refuses every token must not make Maskinporten be asked for
+// one on every call.
+func TestAltinnThatAlwaysRefusesCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &altinnWorld{answer: func(int, string) *http.Response { return reply(401, "") }}
+		a := w.altinn(t)
+		for range 10 * 60 * 10 {
+			_, err := a.Token(t.Context(), Request{Scope: "s"})
+			require.Error(t, err)
+			time.Sleep(100 * time.Millisecond)
+		}
+		grants, trades := w.counts()
+		require.Less(t, grants, 40, "in ten minutes")
+		require.Less(t, trades, 60)
+	})
+}
+
+func TestAltinnPassesMaskinportensRefusalOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &altinnWorld{refuse: reply(400, "")}
+		a := w.altinn(t)
+		for range 100 {
+			_, err := a.Token(t.Context(), Request{Scope: "s"})
+			require.ErrorIs(t, err, ErrUnknownClient)
+		}
+		grants, trades := w.counts()
+		require.Equal(t, 1, grants)
+		require.Zero(t, trades)
+	})
+}
+
+// A new credential forgets refusals, for Altinn tokens too.
+func TestAltinnWithANewCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &altinnWorld{refuse: reply(400, ""), lifetime: 120}
+		source := &switchingSource{}
+		source.use(testCredential())
+		c, err := New(Config{Environment: Test, ClientID: "client-1", Credential: source, HTTPClient: &http.Client{Transport: w}})
+		require.NoError(t, err)
+		a, err := c.Altinn(AltinnTT02)
+		require.NoError(t, err)
+		for range 10 {
+			_, err = a.Token(t.Context(), Request{Scope: "s"})
+			require.ErrorIs(t, err, ErrUnknownClient)
+		}
+		grants, _ := w.counts()
+		require.Equal(t, 1, grants, "the same credential is not tried again")
+		w.mu.Lock()
+		w.refuse = nil
+		w.mu.Unlock()
+		source.use(testCredential().WithKeyID("new"))
+		_, err = a.Token(t.Context(), Request{Scope: "s"})
+		require.NoError(t, err)
+	})
+}
+
+func TestAltinnTransport(t *testing.T) {
+	w := &altinnWorld{}
+	a := w.altinn(t)
+	var sent []string
+	refuseNext := false
+	base := roundTripper(func(req *http.Request) (*http.Response, error) {
+		sent = append(sent, req.Header.Get("Authorization"))
+		if refuseNext {
+			refuseNext = false
+			return reply(401, ""), nil
+		}
+		return reply(200, "fine"), nil
+	})
+	transport, err := a.Transport(Request{Scope: "s"}, base, "ttd.apps.altinn.no")
+	require.NoError(t, err)
+	call := func() int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://ttd.apps.altinn.no/ttd/app", nil)
+		require.NoError(t, err)
+		resp, err := transport.RoundTrip(req)
+		require.NoError(t, err)
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	require.Equal(t, 200, call())
+	token, err := a.Token(t.Context(), Request{Scope: "s"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"Bearer " + token.AccessToken()}, sent, "Altinn's token, not Maskinporten's")
+
+	w.answer = func(n int, _ string) *http.Response { return reply(200, altinnToken(object{"n": n})) }
+	refuseNext = true
+	require.Equal(t, 200, call(), "a token that an app refuses is traded anew")
+	grants, trades := w.counts()
+	require.Equal(t, 1, grants)
+	require.Equal(t, 2, trades)
+	require.NotEqual(t, sent[1], sent[2])
+
+	a.Invalidate(strings.TrimPrefix(sent[2], "Bearer "))
+	require.Equal(t, 200, call())
+	_, trades = w.counts()
+	require.Equal(t, 3, trades)
+}
