@@ -47,10 +47,10 @@ func (o *opener) collectDER(safe []byte) error {
 		switch {
 		case shrouded, bag.ID.Equal(oidKeyBag):
 			if len(bag.Value.Bytes) > maxKey {
-				return &UnsupportedError{What: "a private key over 8 KiB"}
+				return &UnsupportedError{What: "a private key over 6 KiB"}
 			}
 			if len(o.keys) == maxKeys {
-				return &UnsupportedError{What: "a file with more than 32 private keys"}
+				return &UnsupportedError{What: "a file with more than 16 private keys"}
 			}
 			o.keys = append(o.keys, keyBag{friendlyName(bag.Attributes), shrouded, bag.Value.Bytes})
 		case bag.ID.Equal(oidCertBag):

@@ -13,8 +13,8 @@ const (
 	maxInput = 2 << 20
 	maxTime  = 31_500_000 // for all key derivation of a file, in the unit of digest.cost: 0.8 s
 	maxDepth = 64         // of BER elements in one another; openssl's own files come to 14
-	maxKeys  = 32
-	maxKey   = 8 << 10  // bytes of a PKCS#8 key; RSA with 8192 bits takes 4.8 kB
+	maxKeys  = 16
+	maxKey   = 6 << 10  // bytes of a PKCS#8 key; RSA with 8192 bits takes 4.8 kB
 	maxCert  = 64 << 10 // bytes of a certificate
 )
 

@@ -127,10 +127,9 @@ func TestIterationCounts(t *testing.T) {
 	}
 }
 
-// TestCost opens files that just keep within the limits, and files of one megabyte that test every other one. They were
-// measured to take less than a second and 100 MB (go test -v prints it); the bounds here allow for a slow and busy machine.
+// TestCost opens files of one megabyte that are hostile in every way but iteration counts. They take a tenth of a second
+// and 40 MB at most (go test -v prints it); the bounds here allow for a slow and busy machine.
 func TestCost(t *testing.T) {
-	count := func(n int64) *big.Int { return big.NewInt(n) }
 	fill := func(n int, f func() []byte) (b []byte) {
 		for len(b) < n {
 			b = append(b, f()...)
@@ -144,15 +143,6 @@ func TestCost(t *testing.T) {
 	raw := func(safe []byte) []byte { return unsealed(t, rawInfo{oidData, explicit(der(t, safe))}) }
 	noise := make([]byte, megabyte)
 	_, _ = rand.Read(noise)
-
-	manySafes := make([]rawInfo, 400)
-	for i := range manySafes {
-		manySafes[i] = encryptedSafe(t, pbes2(t, 9, count(600_000)), make([]byte, 2048))
-	}
-	manyKeys := make([]safeBag, maxKeys)
-	for i := range manyKeys {
-		manyKeys[i] = shrouded(t, pbe(t, 3, count(maxTime/12/maxKeys)), make([]byte, maxKey-256))
-	}
 	certificate := der(t, struct {
 		ID   asn1.ObjectIdentifier
 		Data asn1.RawValue
@@ -162,15 +152,8 @@ func TestCost(t *testing.T) {
 		reason string
 		file   []byte
 	}{
-		{"MAC at the limit", sealed(t, pkix.AlgorithmIdentifier{Algorithm: oidSHA1}, count(maxTime/4))},
-		{"MAC with SHA-512 at the limit", sealed(t, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}}, count(maxTime/15))},
-		{"PBES2 at the limit", unsealed(t, encryptedSafe(t, pbes2(t, 9, count(maxTime/22)), make([]byte, 64)))},
-		{"PBES2 with SHA-512 at the limit", unsealed(t, encryptedSafe(t, pbes2(t, 11, count(maxTime/41)), make([]byte, 64)))},
-		{"3DES at the limit", unsealed(t, plainSafe(t, shrouded(t, pbe(t, 3, count(maxTime/12)), make([]byte, 64))))},
-		{"400 safes with 600,000 iterations each", unsealed(t, manySafes...)},
-		{"as many keys as may be", unsealed(t, plainSafe(t, manyKeys...))},
-		{"a megabyte of 3DES", unsealed(t, encryptedSafe(t, pbe(t, 3, count(2048)), noise))},
-		{"a megabyte of RC2", unsealed(t, encryptedSafe(t, pbe(t, 6, count(2048)), noise))},
+		{"a megabyte of 3DES", unsealed(t, encryptedSafe(t, pbe(t, 3, big.NewInt(2048)), noise))},
+		{"a megabyte of RC2", unsealed(t, encryptedSafe(t, pbe(t, 6, big.NewInt(2048)), noise))},
 		{"a megabyte of empty bags", raw(sequence(fill(megabyte, func() []byte { return []byte{0x30, 0x00} })))},
 		{"a megabyte of empty safes", raw(fill(megabyte, func() []byte { return []byte{0x30, 0x00} }))},
 		{"a megabyte of small bags", raw(sequence(fill(megabyte, func() []byte {
@@ -197,4 +180,48 @@ func TestCost(t *testing.T) {
 			assert.Less(t, after.HeapSys, uint64(300<<20))
 		})
 	}
+}
+
+// BenchmarkLimits opens the files that cost most: each just keeps within the limit for key derivation.
+func BenchmarkLimits(b *testing.B) {
+	sha512 := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}}
+	keys := make([]safeBag, maxKeys)
+	for i := range keys {
+		keys[i] = shrouded(b, pbe(b, 3, big.NewInt(maxTime/12/maxKeys)), make([]byte, maxKey-256))
+	}
+	safes := make([]rawInfo, 400)
+	for i := range safes {
+		safes[i] = encryptedSafe(b, pbes2(b, 9, big.NewInt(600_000)), make([]byte, 2048))
+	}
+	for name, file := range map[string][]byte{
+		"MAC":           sealed(b, pkix.AlgorithmIdentifier{Algorithm: oidSHA1}, big.NewInt(maxTime/4)),
+		"MAC SHA-512":   sealed(b, sha512, big.NewInt(maxTime/15)),
+		"PBES2":         unsealed(b, encryptedSafe(b, pbes2(b, 9, big.NewInt(maxTime/11)), make([]byte, 64))),
+		"PBES2 SHA-512": unsealed(b, encryptedSafe(b, pbes2(b, 11, big.NewInt(maxTime/41)), make([]byte, 64))),
+		"3DES":          unsealed(b, encryptedSafe(b, pbe(b, 3, big.NewInt(maxTime/12)), make([]byte, 64))),
+		"keys":          unsealed(b, plainSafe(b, keys...)),
+		"safes":         unsealed(b, safes...),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Open(file, ""); err == nil {
+					b.Fatal("opened")
+				}
+			}
+		})
+	}
+}
+
+// TestBudgetIsShared wants the sum of what a file asks for to count, however it is spread.
+func TestBudgetIsShared(t *testing.T) {
+	b := budget{left: 100}
+	n, err := b.iterations(big.NewInt(20), 4)
+	require.NoError(t, err)
+	assert.Equal(t, 20, n)
+	_, err = b.iterations(big.NewInt(6), 4)
+	var unsupported *UnsupportedError
+	require.ErrorAs(t, err, &unsupported)
+	_, err = b.iterations(big.NewInt(5), 4)
+	require.NoError(t, err)
 }

