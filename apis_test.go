@@ -1,0 +1,120 @@
+package maskinporten_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/stretchr/testify/require"
+)
+
+// PROTOCOL §7.
+func TestAPIsAreWhereTheyAre(t *testing.T) {
+	for _, tt := range []struct {
+		api                     maskinporten.API
+		scope, production, test string
+	}{
+		{maskinporten.SkatteetatenInntekt, "skatteetaten:inntekt", "https://inntekt.api.skatteetaten.no/v1", "https://inntekt.api.skatteetaten-test.no/v1"},
+		{maskinporten.SkatteetatenInntektsmottakere, "skatteetaten:inntektsmottakere", "https://inntektsmottakere.api.skatteetaten.no/v1", "https://inntektsmottakere.api.skatteetaten-test.no/v1"},
+		{maskinporten.SkatteetatenTjenestepensjonsavtale, "skatteetaten:tjenestepensjonsavtale", "https://tjenestepensjonsavtale.api.skatteetaten.no/v1", "https://tjenestepensjonsavtale.api.skatteetaten-test.no/v1"},
+		{maskinporten.NAVAaregOTP, "nav:aareg/v1/arbeidsforhold/otp", "https://arbeidsforhold-gw.nav.no/aareg/v1/arbeidsforhold/otp/graphql", "https://arbeidsforhold-gw.ekstern.dev.nav.no/aareg/v1/arbeidsforhold/otp/graphql"},
+	} {
+		require.Equal(t, tt.scope, tt.api.Scope)
+		require.Equal(t, tt.production, tt.api.BaseURL(maskinporten.Prod))
+		require.Equal(t, tt.test, tt.api.BaseURL(maskinporten.Test))
+	}
+}
+
+func TestSixthCallQueues(t *testing.T) {
+	fake := maskinportentest.NewServer()
+	defer fake.Close()
+	client := newClient(t, fake)
+
+	var inside, most atomic.Int64
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	server := httptest.NewServer(fake.Guard("skatteetaten:inntekt", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := inside.Add(1)
+		defer inside.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		arrived <- struct{}{}
+		<-release
+		io.WriteString(w, "svar")
+	})))
+	defer server.Close()
+	api := maskinporten.SkatteetatenInntekt.At(server.URL)
+
+	// Two clients for one organisation share its five places; another
+	// organisation has five of its own.
+	a, err := api.HTTPClient(client, "")
+	require.NoError(t, err)
+	b, err := api.HTTPClient(client, "")
+	require.NoError(t, err)
+	other, err := api.HTTPClient(client, customer)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	call := func(hc *http.Client) {
+		wg.Go(func() {
+			resp, err := hc.Get(server.URL)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if body, _ := io.ReadAll(resp.Body); string(body) != "svar" {
+				t.Errorf("%s %s", resp.Status, body)
+			}
+		})
+	}
+	for range 10 {
+		call(a)
+		call(b)
+	}
+	for range 5 {
+		<-arrived
+	}
+	call(other)
+	<-arrived
+	require.EqualValues(t, 6, inside.Load(), "five, and one of another organisation")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error)
+	body := &closed{Reader: strings.NewReader("x")}
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, "POST", server.URL, body)
+		_, err := a.Do(req)
+		left <- err
+	}()
+	cancel()
+	require.ErrorIs(t, <-left, context.Canceled, "the queue obeys the caller's context")
+	close(release)
+	wg.Wait()
+	require.EqualValues(t, 6, most.Load())
+	require.Equal(t, 2, fake.TokenRequests())
+}
+
+type closed struct {
+	io.Reader
+	atomic.Bool
+}
+
+func (c *closed) Close() error { c.Store(true); return nil }
+
+func TestAPIRefuses(t *testing.T) {
+	client := newClient(t, maskinportentest.New())
+	_, err := maskinporten.SkatteetatenInntekt.HTTPClient(client, "123456789")
+	requireField(t, err, "Request.ConsumerOrg")
+	_, err = maskinporten.API{Scope: "s"}.HTTPClient(client, "")
+	requireField(t, err, "API")
+	hc, err := maskinporten.SkatteetatenInntekt.HTTPClient(client, "")
+	require.NoError(t, err)
+	_, err = hc.Get("https://api.example.no")
+	require.ErrorContains(t, err, "no token is sent to")
+}
