@@ -1,0 +1,172 @@
+package maskinporten_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/maskinportentest"
+)
+
+const (
+	supplier    = maskinportentest.DefaultOrgNumber
+	pension     = "991825827"
+	undelegated = "314168267"
+	person      = "25922947409"
+)
+
+// What each kind of Request asks for comes back in a token that verifies.
+func TestTokensSayWhatWasAskedFor(t *testing.T) {
+	fake := maskinportentest.New()
+	client, err := maskinporten.New(fake.Config())
+	require.NoError(t, err)
+	consent := maskinporten.ConsentClaim{
+		ID: "93413201-b7e8-4ec3-a899-580fc02c6aeb", From: "urn:altinn:person:identifier-no:" + person, To: supplier,
+		Consented: time.Now().Add(-time.Hour).UTC().Truncate(time.Second), ValidTo: time.Now().Add(time.Hour).UTC().Truncate(time.Second),
+		Rights: []maskinporten.ConsentRight{{Actions: []string{"consent"}, Resources: []string{"ttd-samtykke"}, Metadata: map[string]string{"inntektsaar": "2025"}}},
+	}
+	fake.AddConsent(consent)
+	fake.AddSystemUser(maskinportentest.SystemUser{ID: "ebe4a681-0a8c-429e-a36f-8f9ca942b59f", SystemID: "matrix_test", OrgNumber: pension, ExternalRef: "avd-1"})
+
+	for _, test := range []struct {
+		name    string
+		request maskinporten.Request
+		check   func(*maskinporten.Claims)
+	}{
+		{"own", maskinporten.Request{Scope: "a:one b:two"}, func(c *maskinporten.Claims) {
+			require.ElementsMatch(t, []string{"a:one", "b:two"}, c.Scopes)
+			require.Equal(t, maskinporten.OrgNumber(supplier), c.Consumer)
+			require.Empty(t, c.Supplier)
+			require.Equal(t, []string{"unspecified"}, c.Audience)
+		}},
+		{"delegated", maskinporten.Request{Scope: "a:one", ConsumerOrg: pension}, func(c *maskinporten.Claims) {
+			require.Equal(t, maskinporten.OrgNumber(pension), c.Consumer)
+			require.Equal(t, maskinporten.OrgNumber(supplier), c.Supplier)
+			require.NotEmpty(t, c.DelegationSource)
+		}},
+		{"resource", maskinporten.Request{Scope: "a:one", Resource: "https://api.example"}, func(c *maskinporten.Claims) {
+			require.True(t, c.HasAudience("https://api.example"))
+		}},
+		{"person", maskinporten.Request{Scope: "a:one", PID: person}, func(c *maskinporten.Claims) { require.Equal(t, person, c.PID) }},
+		{"systembruker", maskinporten.Request{Scope: "a:one", SystemUser: maskinporten.SystemUser{OrgNumber: pension, ExternalRef: "avd-1"}}, func(c *maskinporten.Claims) {
+			require.Equal(t, []maskinporten.SystemUserClaim{{IDs: []string{"ebe4a681-0a8c-429e-a36f-8f9ca942b59f"}, SystemID: "matrix_test", Owner: pension}}, c.SystemUsers)
+		}},
+		{"consent", maskinporten.Request{Scope: "a:one", Consent: maskinporten.Consent{ID: consent.ID, From: consent.From}}, func(c *maskinporten.Claims) {
+			require.Len(t, c.Consents, 1)
+			got := c.Consents[0]
+			require.True(t, consent.ValidTo.Equal(got.ValidTo))
+			got.Consented, got.ValidTo = consent.Consented, consent.ValidTo
+			require.Equal(t, consent, got)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			token, err := client.Token(t.Context(), test.request)
+			require.NoError(t, err)
+			claims, err := client.Verify(t.Context(), token.AccessToken())
+			require.NoError(t, err)
+			require.Equal(t, fake.Environment().Issuer, claims.Issuer)
+			require.Equal(t, maskinportentest.DefaultClientID, claims.ClientID)
+			test.check(claims)
+			unverified, err := maskinporten.UnverifiedClaims(token.AccessToken())
+			require.NoError(t, err)
+			require.Equal(t, claims, unverified)
+		})
+	}
+}
+
+// One customer who has not delegated is refused, and nobody else.
+func TestUndelegatedCustomerHurtsNobodyElse(t *testing.T) {
+	fake := maskinportentest.New()
+	fake.Undelegate("a:one", undelegated, supplier)
+	client, err := maskinporten.New(fake.Config())
+	require.NoError(t, err)
+	requests := []maskinporten.Request{{Scope: "a:one", ConsumerOrg: pension}, {Scope: "a:one", ConsumerOrg: undelegated}, {Scope: "a:one"}}
+	err = client.Prefetch(t.Context(), requests, 2, nil)
+	var failed *maskinporten.PrefetchError
+	require.ErrorAs(t, err, &failed)
+	require.Len(t, failed.Failed, 1)
+	require.ErrorIs(t, failed.Failed[requests[1]], maskinporten.ErrNotDelegated)
+	require.ErrorContains(t, err, undelegated)
+	asked := fake.TokenRequests()
+	for _, i := range []int{0, 2} {
+		_, err := client.Token(t.Context(), requests[i])
+		require.NoError(t, err)
+	}
+	require.Equal(t, asked, fake.TokenRequests())
+}
+
+func TestRotatedKeyIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := maskinportentest.New()
+		client, err := maskinporten.New(fake.Config())
+		require.NoError(t, err)
+		request := maskinporten.Request{Scope: "a:one"}
+		verify := func(access string) error {
+			_, err := client.Verify(t.Context(), access)
+			return err
+		}
+		old, err := client.Token(t.Context(), request)
+		require.NoError(t, err)
+		require.NoError(t, verify(old.AccessToken()))
+
+		fake.RotateKey()
+		client.Invalidate(old.AccessToken())
+		young, err := client.Token(t.Context(), request)
+		require.NoError(t, err)
+		require.NoError(t, verify(young.AccessToken()))
+		require.NoError(t, verify(old.AccessToken()))
+		time.Sleep(2 * time.Minute)
+		require.ErrorIs(t, verify(young.AccessToken()), maskinporten.ErrTokenExpired)
+	})
+}
+
+func TestAltinnTradesForACustomer(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		fake := maskinportentest.New()
+		fake.Altinn().SetJSON(asJSON)
+		client, err := maskinporten.New(fake.Config())
+		require.NoError(t, err)
+		altinn, err := client.Altinn(maskinporten.AltinnExchange{Platform: fake.Altinn().URL(), TestOrg: true})
+		require.NoError(t, err)
+		const host = "ttd.apps.tt02.altinn.no"
+		fake.Handle(host, fake.Altinn().Guard("altinn:instances.read", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			require.Equal(t, maskinporten.OrgNumber(pension), maskinportentest.ClaimsFrom(r.Context()).Consumer)
+		})))
+		transport, err := altinn.Transport(maskinporten.Request{Scope: "altinn:instances.read", ConsumerOrg: pension}, fake.Transport(), host)
+		require.NoError(t, err)
+		for range 3 {
+			resp, err := (&http.Client{Transport: transport}).Get("https://" + host + "/")
+			require.NoError(t, err)
+			resp.Body.Close()
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+		}
+		exchanges := fake.Altinn().Exchanges()
+		require.Len(t, exchanges, 1)
+		require.True(t, exchanges[0].Test)
+		require.Equal(t, maskinporten.OrgNumber(supplier), exchanges[0].Claims.Supplier)
+	}
+}
+
+// A Maskinporten token that is good by our count and not by Altinn's is
+// dropped, and another traded.
+func TestAltinnAfterTokensWereRevoked(t *testing.T) {
+	fake := maskinportentest.New()
+	client, err := maskinporten.New(fake.Config())
+	require.NoError(t, err)
+	altinn, err := client.Altinn(maskinporten.AltinnTT02)
+	require.NoError(t, err)
+	request := maskinporten.Request{Scope: "altinn:instances.read"}
+	before, err := client.Token(t.Context(), request)
+	require.NoError(t, err)
+	fake.RevokeTokens()
+	_, err = altinn.Token(t.Context(), request)
+	require.NoError(t, err)
+	after, err := client.Token(t.Context(), request)
+	require.NoError(t, err)
+	require.NotEqual(t, before.AccessToken(), after.AccessToken())
+	require.Equal(t, 2, fake.TokenRequests())
+}
