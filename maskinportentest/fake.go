@@ -109,6 +109,9 @@ func serve(scheme string, start func(*httptest.Server)) *Fake {
 	f.server = server
 	server.Config.Handler = f
 	start(server)
+	// Thousands of calls at once are to wait for a connection, not for a port.
+	transport := server.Client().Transport.(*http.Transport)
+	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 1000, 100
 	return f
 }
 
