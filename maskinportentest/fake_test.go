@@ -407,8 +407,11 @@ func TestConcurrentPosts(t *testing.T) {
 	defer server.Close()
 	for posts, fake := range map[int]*maskinportentest.Fake{5000: maskinportentest.New(), 1000: server} {
 		var grants [8]string
+		fake.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1", Public: &testKey().PublicKey})
 		for i := range grants {
-			grants[i] = newRaw(fake.Environment()).sign(t)
+			g := newRaw(fake.Environment())
+			g.useKey("k1")
+			grants[i] = g.sign(t)
 		}
 		var accepted atomic.Int64
 		var wg sync.WaitGroup
