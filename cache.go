@@ -312,7 +312,7 @@ func (c *cache) forget(e *entry, t *Token) bool {
 type Stats struct {
 	Fetches   int64            // fetches that have ended, each of up to three attempts
 	Refreshes int64            // those of them that nobody waited for
-	Failures  map[string]int64 // those that failed, by MPCode, else OAuth code, else "unavailable" or "local"
+	Failures  map[string]int64 // those that failed, by MPCode, else OAuth code, else "altinn" (its exchange), "unavailable" or "local"
 
 	Entries int // keys held
 	Waiters int // callers waiting for a token now
@@ -320,7 +320,7 @@ type Stats struct {
 	LastSuccess time.Time
 	LastFailure time.Time
 	LastError   string    // what failed last; it holds nothing secret
-	NotAfter    time.Time // when the certificate last signed with expires; zero before that and for a bare key
+	NotAfter    time.Time // when the certificate in use expires; zero for a bare key, and for a source not asked yet
 }
 
 // mostCodes bounds Stats.Failures: a server may make up codes.
