@@ -103,6 +103,9 @@ func New(cfg Config) (*Client, error) {
 		exchange: newExchange(cfg, log),
 		lanes:    make(map[lane]chan struct{}),
 	}
+	if static {
+		c.exchange.last.Store(cred)
+	}
 	c.cache = newCache(c.exchange, static, log)
 	c.verifier = newVerifier(c.env, c.exchange.http)
 	return c, nil
