@@ -191,7 +191,7 @@ func TestScopesInAnyOrderAreOneKey(t *testing.T) {
 func TestVer2IsWarnedOf(t *testing.T) {
 	var log bytes.Buffer
 	cfg := maskinportentest.New().Config()
-	cfg.Environment = maskinporten.Ver2 //lint:ignore SA1019 its warning is what is tested
+	cfg.Environment = maskinporten.Ver2
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	_, err := maskinporten.New(cfg)
 	require.NoError(t, err)
