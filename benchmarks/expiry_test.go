@@ -3,7 +3,6 @@ package benchmarks
 import (
 	"context"
 	"encoding/csv"
-	"flag"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -114,9 +113,6 @@ func watchExpiry(t testing.TB, p peer, outage bool, callers int, pause time.Dura
 	done.Wait()
 	return all
 }
-
-// results is where tests leave what they measured, for the report program.
-var results = flag.String("results", "", "directory to write what was measured to")
 
 // TestExpiryLatencies records every call around an expiry, for the plot.
 func TestExpiryLatencies(t *testing.T) {
