@@ -432,9 +432,9 @@ func TestRoundTripAllocates(t *testing.T) {
 
 func TestOAuth2ClientNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := false
+		var slow atomic.Bool
 		w := &wire{reply: func(n int, _ *sentGrant) (*http.Response, error) {
-			if slow {
+			if slow.Load() {
 				time.Sleep(300 * time.Millisecond)
 			}
 			return reply(200, fmt.Sprintf(`{"access_token":"t%d","token_type":"Bearer","expires_in":120}`, n)), nil
@@ -449,7 +449,7 @@ func TestOAuth2ClientNeverWaits(t *testing.T) {
 			require.NoError(t, err)
 			resp.Body.Close()
 			require.Equal(t, before, time.Now())
-			slow = true
+			slow.Store(true)
 			time.Sleep(time.Second)
 		}
 		require.LessOrEqual(t, w.sent(), 13)
