@@ -189,5 +189,7 @@ func (x *exchange) credential(ctx context.Context) (*Credential, error) {
 		return nil, errors.New("getting the credential: the source returned neither a credential nor an error")
 	}
 	x.last.Store(cred)
-	return cred, cred.usable(time.Now(), x.env, x.log)
+	now := time.Now()
+	x.watch.look(cred, x.env, now, x.log)
+	return cred, cred.usable(now)
 }

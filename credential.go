@@ -41,31 +41,61 @@ type Credential struct {
 
 // What is wrong with a credential, for programs that act on it.
 var (
+	// ErrWrongPassword is what a keystore answers to a password that is not its own.
+	ErrWrongPassword = errors.New("maskinporten: wrong password")
+
+	// ErrNotKeystore: the input is something else than the function reads. A
+	// JKS, JCEKS or BKS keystore is named, with the command that converts it.
+	ErrNotKeystore = errors.New("maskinporten: not a keystore that can be read")
+
+	// ErrUnsupportedEncryption: the keystore or the key is encrypted in a way
+	// that is not read. The text has the command that converts it.
+	ErrUnsupportedEncryption = errors.New("maskinporten: unsupported encryption")
+
+	ErrNoKey         = errors.New("maskinporten: no private key")
+	ErrNoCertificate = errors.New("maskinporten: no certificate")
+
+	// ErrAmbiguousKey: more than one key can sign. The text lists them;
+	// [LoadPKCS12Key] takes one by its name.
+	ErrAmbiguousKey = errors.New("maskinporten: more than one key can sign")
+
+	// ErrKeyMismatch: there are certificates, but none with the key's public key.
+	ErrKeyMismatch = errors.New("maskinporten: no certificate belongs to the key")
+
+	// ErrUnusableKey: not RSA, too short, or the certificate's Key Usage lacks
+	// Digital Signature.
+	ErrUnusableKey = errors.New("maskinporten: the key cannot sign for Maskinporten")
+
 	ErrCertificateExpired     = errors.New("maskinporten: the certificate has expired")
 	ErrCertificateNotYetValid = errors.New("maskinporten: the certificate is not valid yet")
-	ErrUnusableKey            = errors.New("maskinporten: the key cannot sign for Maskinporten")
-	ErrKeyMismatch            = errors.New("maskinporten: no certificate belongs to the key")
-	ErrNoKey                  = errors.New("maskinporten: no private key")
-	ErrNoCertificate          = errors.New("maskinporten: no certificate")
+
+	// ErrMissingIntermediate: the certificate loads, but Maskinporten takes it
+	// only with its issuer's. [New] says so, and signing, unless a key id
+	// stands in for the chain ([Credential.WithKeyID]).
+	ErrMissingIntermediate = errors.New("maskinporten: the issuer's certificate is missing")
 )
 
 // NewCredential makes a credential of a key held anywhere (an HSM, a cloud
 // KMS) and its certificates, in any order: the leaf is the one with the
 // signer's public key, the chain follows from it, and what does not belong to
 // it is left out.
+//
+// Sign is called from a goroutine of its own, for it takes no context: a
+// signer that hangs or panics fails only the calls that wait for that grant.
 func NewCredential(signer crypto.Signer, chain ...*x509.Certificate) (*Credential, error) {
+	return newCredential(signer, chain, time.Now())
+}
+
+func newCredential(signer crypto.Signer, certs []*x509.Certificate, now time.Time) (*Credential, error) {
 	if err := checkKey(signer); err != nil {
 		return nil, err
 	}
-	ordered, err := chainOf(signer.Public(), chain)
+	chain, err := chainOf(signer.Public().(*rsa.PublicKey), certs, now)
 	if err != nil {
 		return nil, err
 	}
-	c := &Credential{signer: signer, chain: ordered}
-	if err := checkLeaf(ordered[0], time.Now()); err != nil {
-		return nil, err
-	}
-	for _, cert := range ordered {
+	c := &Credential{signer: signer, chain: chain}
+	for _, cert := range chain {
 		c.x5c = append(c.x5c, base64.StdEncoding.EncodeToString(cert.Raw))
 	}
 	return c, nil
@@ -157,67 +187,25 @@ func (c *Credential) same(other *Credential) bool {
 }
 
 // usable tells whether c may sign now.
-func (c *Credential) usable(now time.Time, _ Environment, _ *slog.Logger) error {
-	if leaf := c.Certificate(); leaf != nil {
-		return checkDates(leaf, now)
+func (c *Credential) usable(now time.Time) error {
+	leaf := c.Certificate()
+	if leaf == nil {
+		return nil
 	}
-	return nil
+	if err := checkDates(leaf, now); err != nil {
+		return err
+	}
+	return c.complete()
 }
 
-func checkKey(signer crypto.Signer) error {
-	if signer == nil {
-		return fmt.Errorf("%w: the signer is nil", ErrNoKey)
+// complete tells whether the chain is one that Maskinporten takes: the leaf
+// and its issuer at least (x5c holds the "full chain" in Digdir's words).
+func (c *Credential) complete() error {
+	if c.kid != "" || len(c.chain) != 1 || selfIssued(c.chain[0]) {
+		return nil
 	}
-	public, ok := signer.Public().(*rsa.PublicKey)
-	if !ok {
-		return fmt.Errorf("%w: it is %T, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, signer.Public())
-	}
-	if bits := public.N.BitLen(); bits < 2048 {
-		return fmt.Errorf("%w: it has %d bits, and Maskinporten takes 2048 at least", ErrUnusableKey, bits)
-	}
-	return nil
-}
-
-func checkLeaf(leaf *x509.Certificate, now time.Time) error {
-	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
-		return fmt.Errorf("%w: the Key Usage of %q lacks Digital Signature; the issuer delivers two or three files: take the one whose Key Usage has it", ErrUnusableKey, leaf.Subject.CommonName)
-	}
-	return checkDates(leaf, now)
-}
-
-func checkDates(leaf *x509.Certificate, now time.Time) error {
-	switch {
-	case now.After(leaf.NotAfter):
-		return fmt.Errorf("%w on %s: order a new one from %q", ErrCertificateExpired, leaf.NotAfter.Format(time.DateOnly), leaf.Issuer.CommonName)
-	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("%w: it is from %s; or this machine's clock is behind", ErrCertificateNotYetValid, leaf.NotBefore.Format(time.RFC3339))
-	}
-	return nil
-}
-
-// chainOf puts the certificates in order, from the one with the key to the
-// last issuer there is.
-func chainOf(key crypto.PublicKey, certs []*x509.Certificate) ([]*x509.Certificate, error) {
-	if len(certs) == 0 {
-		return nil, ErrNoCertificate
-	}
-	public := key.(*rsa.PublicKey)
-	i := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return c != nil && public.Equal(c.PublicKey) })
-	if i < 0 {
-		return nil, ErrKeyMismatch
-	}
-	chain := []*x509.Certificate{certs[i]}
-	for len(chain) <= len(certs) {
-		last := chain[len(chain)-1]
-		next := slices.IndexFunc(certs, func(c *x509.Certificate) bool {
-			return c != nil && !slices.ContainsFunc(chain, c.Equal) && last.CheckSignatureFrom(c) == nil
-		})
-		if next < 0 {
-			break
-		}
-		chain = append(chain, certs[next])
-	}
-	return chain, nil
+	return fmt.Errorf("%w: %s is not in the file, and Maskinporten will refuse the chain without it: export the file anew with the whole chain, or load the key and all certificates with LoadPEM",
+		ErrMissingIntermediate, quoted(c.chain[0].Issuer.CommonName))
 }
 
 // String names whose credential it is.

@@ -26,6 +26,7 @@ type exchange struct {
 	clock    skewClock
 	log      *slog.Logger
 	last     atomic.Pointer[Credential]
+	watch    certificateWatch
 }
 
 const (

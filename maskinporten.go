@@ -89,6 +89,11 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Credential == nil || static && cred == nil {
 		return nil, invalid("Credential", "is missing: load one with LoadPKCS12, LoadPEM or LoadJWK, or use PKCS12File")
 	}
+	if static {
+		if err := cred.complete(); err != nil {
+			return nil, invalidBecause("Credential", err)
+		}
+	}
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

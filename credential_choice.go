@@ -1,0 +1,88 @@
+package maskinporten
+
+import (
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// namedKey is one of the private keys in a file.
+type namedKey struct {
+	name string // friendlyName, or nothing
+	key  crypto.PrivateKey
+}
+
+// choose makes a credential of the one key that can sign for Maskinporten: a
+// Java keystore, or a file that somebody joined, also has those for signing
+// documents and for encryption. remedy says how to choose among several.
+func choose(keys []namedKey, certs []*x509.Certificate, now time.Time, remedy string) (*Credential, error) {
+	keys = distinct(keys)
+	var (
+		able  []*Credential
+		about []string
+		none  unusable
+	)
+	for _, k := range keys {
+		cred, err := k.credential(certs, now)
+		if err != nil {
+			none.errs = append(none.errs, err)
+			none.about = append(none.about, k.label()+": "+strings.TrimPrefix(err.Error(), "maskinporten: "))
+			continue
+		}
+		able = append(able, cred)
+		leaf := cred.Certificate()
+		about = append(about, fmt.Sprintf("%s: %s, Key Usage %s, expires %s",
+			k.label(), quoted(leaf.Subject.CommonName), keyUsage(leaf), leaf.NotAfter.Format(time.DateOnly)))
+	}
+	switch {
+	case len(able) == 1:
+		return able[0], nil
+	case len(able) > 1:
+		return nil, fmt.Errorf("%w: %s; %s", ErrAmbiguousKey, strings.Join(about, "; "), remedy)
+	case len(none.errs) == 1:
+		return nil, none.errs[0]
+	}
+	return nil, &none
+}
+
+func (k namedKey) credential(certs []*x509.Certificate, now time.Time) (*Credential, error) {
+	signer, ok := k.key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is %s", ErrUnusableKey, kindOf(k.key))
+	}
+	return newCredential(signer, certs, now)
+}
+
+func (k namedKey) label() string {
+	if k.name == "" {
+		return "a key without a name"
+	}
+	return quoted(k.name)
+}
+
+// distinct leaves out keys that are there twice.
+func distinct(keys []namedKey) (once []namedKey) {
+	for _, k := range keys {
+		same, ok := k.key.(interface{ Equal(crypto.PrivateKey) bool })
+		if ok && slices.ContainsFunc(once, func(o namedKey) bool { return same.Equal(o.key) }) {
+			continue
+		}
+		once = append(once, k)
+	}
+	return once
+}
+
+// unusable is why none of several keys can sign; errors.Is finds each reason.
+type unusable struct {
+	about []string
+	errs  []error
+}
+
+func (e *unusable) Error() string {
+	return fmt.Sprintf("maskinporten: none of the %d keys in the file can sign: %s", len(e.errs), strings.Join(e.about, "; "))
+}
+
+func (e *unusable) Unwrap() []error { return e.errs }
