@@ -11,9 +11,9 @@ trap 'rm -rf "$work"' EXIT
 export LC_ALL=C.UTF-8
 
 go build -o "$work/make" ./makekeystores
-mkdir -p keystores/pki
+mkdir -p keystores/pki keystores/remedied
 [ -e keystores/pki/leaf.pem ] || "$work/make" pki keystores/pki
-rm -f keystores/*.*
+rm -f keystores/*.* keystores/remedied/*
 cp makekeystores/* keystores/pki/*.pem "$work/"
 cd "$work"
 mkdir nss && certutil -N -d nss --empty-password
@@ -39,7 +39,21 @@ store() {
 	bash -euo pipefail -c "$command" >log 2>&1 || { echo "$file: $command" >&2; cat log >&2; exit 1; }
 	openssl pkcs12 -legacy -in "$file" -passin "pass:$password" -nodes -out /dev/null 2>/dev/null </dev/null && opens=opens
 	cp "$file" "$testdata/keystores/$file"
-	printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$file" "$tool" "$password" "$outcome" "$opens" "$command" >>notes
+	remedy= remedied=
+	case $outcome in unsupported* | foreign*) mend "$file" "$password" ;; esac
+	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$file" "$tool" "$password" "$outcome" "$opens" "$command" "$remedy" "$remedied" >>notes
+}
+
+# mend FILE PASSWORD runs the command that the library's error prints, as printed but for the answers to its questions.
+mend() {
+	remedy=$("$work/make" remedy "$1" "$2")
+	rm -f keystore keystore.*
+	case $remedy in
+	openssl\ pkcs12*) cp "$1" keystore.p12; remedied=$1.pem; answers="-passin pass:$2" ;;
+	keytool*) cp "$1" keystore; remedied=$1.p12; answers="-noprompt -srcstorepass $2 -deststorepass $2" ;;
+	esac
+	bash -euo pipefail -c "$remedy $answers" >log 2>&1 || { echo "$1: $remedy" >&2; cat log >&2; exit 1; }
+	cp keystore."${remedied##*.}" "$testdata/keystores/remedied/$remedied"
 }
 
 # openssl: what -export can vary.
@@ -233,5 +247,19 @@ craft mismatch "$pw" "mismatch"
 craft trailing "$pw" loads
 craft utf8-as-latin1 "$norsk" loads
 craft empty-array "" loads
+
+# PEM: encrypted keys, and what decrypts them.
+encrypted() {
+	bash -euo pipefail -c "$2"
+	mkdir -p mend && cp "$1" mend/key.pem
+	(cd mend && $("$work/make" remedy key.pem "") -passin "pass:$pw" 2>/dev/null)
+	cp "$1" "$testdata/keystores/$1"
+	cp mend/decrypted.pem "$testdata/keystores/remedied/$1"
+}
+encrypted pkcs8-encrypted.pem "openssl pkcs8 -topk8 -in key.pem -passout pass:$pw -out pkcs8-encrypted.pem"
+encrypted pkcs1-encrypted.pem "openssl rsa -in key.pem -traditional -aes128 -passout pass:$pw -out pkcs1-encrypted.pem"
+openssl rsa -in key.pem -traditional -out "$testdata/keystores/pkcs1.pem" 2>/dev/null
+openssl pkcs12 -in keytool-two-keys.p12 -passin "pass:$pw" -nodes -out "$testdata/keystores/bag-attributes.pem"
+openssl x509 -in leaf.pem -trustout -addtrust clientAuth -out "$testdata/keystores/trusted.pem"
 
 ./make manifest notes "$testdata"

@@ -11,6 +11,7 @@ func main() {
 		"pki":      func(args []string) error { return makePKI(args[0]) },
 		"gopkcs12": func(args []string) error { return encode(args[0], args[1], args[2]) },
 		"craft":    func(args []string) error { return craft(args[0], args[1], args[2]) },
+		"remedy":   func(args []string) error { return remedy(args[0], args[1]) },
 		"manifest": func(args []string) error { return writeManifest(args[0], args[1]) },
 	}
 	run, ok := commands[os.Args[1]]

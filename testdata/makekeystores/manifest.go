@@ -16,6 +16,10 @@ type store struct {
 	Password string `json:"password"`
 	OpenSSL  bool   `json:"openssl"` // whether `openssl pkcs12 -legacy` opens it
 	Outcome  string `json:"outcome"` // "loads", or what the error says
+
+	// Remedy is the command in the error, and Remedied the file in keystores/remedied that it made.
+	Remedy   string `json:"remedy,omitempty"`
+	Remedied string `json:"remedied,omitempty"`
 }
 
 // writeManifest turns what make-keystores.sh noted down, a line of fields separated by tabs for each store, into
@@ -33,7 +37,7 @@ func writeManifest(notes, dir string) error {
 			versions += fmt.Sprintf("- %s\n", f[1])
 			continue
 		}
-		stores = append(stores, store{File: f[0], Tool: f[1], Password: f[2], Outcome: f[3], OpenSSL: f[4] == "opens", Command: f[5]})
+		stores = append(stores, store{File: f[0], Tool: f[1], Password: f[2], Outcome: f[3], OpenSSL: f[4] == "opens", Command: f[5], Remedy: f[6], Remedied: f[7]})
 	}
 	b, err := json.MarshalIndent(stores, "", "\t")
 	if err != nil {
@@ -52,11 +56,13 @@ tests need none of them. This table is made with them; [keystores.json](keystore
 
 *openssl* says whether `+"`openssl pkcs12 -legacy`"+` opens the store with the password (a foreign keystore it does not, nor a password that
 only the other tool understands). *Outcome* is what LoadPKCS12 does: the store loads, or the error named.
+Where the error prints a command that mends it, the script has run that very command; what it made is in
+[keystores/remedied](keystores/remedied), and the tests load it.
 The commands run in a directory with the certificates and keys of [keystores/pki](keystores/pki).
 
 `, len(stores))
 	md.WriteString(versions)
-	md.WriteString("\n| store | tool | password | openssl | outcome | command |\n|---|---|---|---|---|---|\n")
+	md.WriteString("\n| store | tool | password | openssl | outcome | made by |\n|---|---|---|---|---|---|\n")
 	for _, s := range stores {
 		opens := "no"
 		if s.OpenSSL {
@@ -67,6 +73,9 @@ The commands run in a directory with the certificates and keys of [keystores/pki
 			password = "(empty)"
 		}
 		command := "`" + strings.ReplaceAll(s.Command, "|", `\|`) + "`"
+		if s.Remedy != "" {
+			command += "<br>mended by `" + s.Remedy + "`"
+		}
 		fmt.Fprintf(&md, "| %s | %s | %s | %s | %s | %s |\n", s.File, s.Tool, password, opens, s.Outcome, command)
 	}
 	return os.WriteFile(filepath.Join(dir, "README.md"), []byte(md.String()), 0o644)
