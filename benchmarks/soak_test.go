@@ -1,16 +1,19 @@
 package benchmarks
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,12 +41,11 @@ func TestSoak(t *testing.T) {
 	tokens := newSoakEndpoint(t)
 	api := httptest.NewServer(http.HandlerFunc(tokens.api))
 	t.Cleanup(api.Close)
-	tokenBase := &http.Transport{}
 	client, err := maskinporten.New(maskinporten.Config{
 		Environment: maskinporten.Environment{Issuer: tokens.server.URL + "/", TokenURL: tokens.server.URL + "/token"},
 		ClientID:    "soak",
 		Credential:  newCredential(t, key(t, 2048)),
-		HTTPClient:  &http.Client{Transport: tokenBase},
+		HTTPClient:  &http.Client{Transport: tokens},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -59,13 +61,13 @@ func TestSoak(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	var s soak
 	s.run(caller, api.URL, soakCallers, time.Second/10) // what is made once is made
-	settled(goroutines, base, tokenBase)
+	settled(goroutines, base, &tokens.base)
 	memory := heap()
 	s = soak{}
 	tokens.open()
 	s.run(caller, api.URL, soakCallers, *soakFor)
 	tokens.shut()
-	goroutinesAfter, memoryAfter := settled(goroutines, base, tokenBase), heap()
+	goroutinesAfter, memoryAfter := settled(goroutines, base, &tokens.base), heap()
 
 	avoidable := 0
 	for _, f := range s.failures {
@@ -74,8 +76,8 @@ func TestSoak(t *testing.T) {
 			t.Errorf("a call failed after %v although a token lived: %v", f.end.Sub(f.start), f.err)
 		}
 	}
-	if refused := tokens.refused.Load(); refused > 0 {
-		t.Errorf("the API got %d calls without a living token", refused)
+	if n := tokens.stale.Load(); n > 0 {
+		t.Errorf("%d calls were made with a token that was dead when they were started", n)
 	}
 	if goroutinesAfter > goroutines {
 		t.Errorf("%d goroutines at the end, %d at the start", goroutinesAfter, goroutines)
@@ -89,7 +91,8 @@ func TestSoak(t *testing.T) {
 		{"API calls", count(s.calls)},
 		{"failed", count(int64(len(s.failures)))},
 		{"failed although an issued token lived", count(int64(avoidable))},
-		{"API calls that came without a living token", count(tokens.refused.Load())},
+		{"calls made with a token that was dead when they were started", count(tokens.stale.Load())},
+		{"calls whose token died on the way to the API", count(tokens.late.Load())},
 		{"worst wait", round(s.worst)},
 		{"token requests", count(tokens.asked.Load())},
 		{"of them answered with a token, with an error, not at all", fmt.Sprintf("%d, %d, %d", len(tokens.issued)-tokens.before, tokens.failed.Load(), tokens.gone.Load())},
@@ -160,6 +163,7 @@ func callOnce(caller *http.Client, apiURL string) error {
 	if err != nil {
 		return err
 	}
+	req.Header.Set("Started", strconv.FormatInt(time.Now().UnixNano(), 10))
 	resp, err := caller.Do(req)
 	if err != nil {
 		return err
@@ -175,8 +179,9 @@ func callOnce(caller *http.Client, apiURL string) error {
 // tokens.
 type soakEndpoint struct {
 	server *httptest.Server
+	base   http.Transport // the client's way to it
 
-	asked, failed, gone, refused atomic.Int64
+	asked, failed, gone, stale, late atomic.Int64
 
 	mu     sync.Mutex
 	begun  time.Time // of the bad health; zero for none
@@ -185,11 +190,10 @@ type soakEndpoint struct {
 	before int // of them, how many were issued in good health
 }
 
-// soakToken lives from when its request came, and can be had from when it was
-// answered.
+// soakToken lives from when it was asked for, and is to be had from when it came.
 type soakToken struct {
-	text       string
-	came, sent time.Time
+	text        string
+	asked, came time.Time
 }
 
 func newSoakEndpoint(t *testing.T) *soakEndpoint {
@@ -216,6 +220,35 @@ func (e *soakEndpoint) shut() {
 	e.begun = time.Time{}
 }
 
+type soakAnswer struct {
+	AccessToken string  `json:"access_token"`
+	TokenType   string  `json:"token_type"`
+	ExpiresIn   float64 `json:"expires_in"`
+}
+
+// RoundTrip carries a token request, and notes on the client's side of the
+// network what came of it.
+func (e *soakEndpoint) RoundTrip(req *http.Request) (*http.Response, error) {
+	asked := time.Now()
+	resp, err := e.base.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	var answer soakAnswer
+	if resp.StatusCode == http.StatusOK && json.Unmarshal(body, &answer) == nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.issued = append(e.issued, soakToken{text: answer.AccessToken, asked: asked, came: time.Now()})
+	}
+	return resp, nil
+}
+
 func (e *soakEndpoint) token(w http.ResponseWriter, r *http.Request) {
 	came := time.Now()
 	e.asked.Add(1)
@@ -234,10 +267,7 @@ func (e *soakEndpoint) token(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	text := fmt.Sprintf("%0*d", tokenSize, rand.Uint64())
-	body, _ := json.Marshal(map[string]any{"access_token": text, "token_type": "Bearer", "expires_in": soakLifetime.Seconds()})
-	e.mu.Lock()
-	e.issued = append(e.issued, soakToken{text: text, came: came, sent: time.Now()})
-	e.mu.Unlock()
+	body, _ := json.Marshal(soakAnswer{AccessToken: text, TokenType: "Bearer", ExpiresIn: soakLifetime.Seconds()})
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(body)
 }
@@ -245,25 +275,33 @@ func (e *soakEndpoint) token(w http.ResponseWriter, r *http.Request) {
 // api answers calls with a token of the endpoint that lives.
 func (e *soakEndpoint) api(w http.ResponseWriter, r *http.Request) {
 	text := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	started, _ := strconv.ParseInt(r.Header.Get("Started"), 10, 64)
 	e.mu.Lock()
 	i := slices.IndexFunc(e.issued, func(s soakToken) bool { return s.text == text })
-	living := i >= 0 && time.Since(e.issued[i].sent) < soakLifetime
-	e.mu.Unlock()
-	if !living {
-		e.refused.Add(1)
-		w.WriteHeader(http.StatusUnauthorized)
-		return
+	var dies time.Time
+	if i >= 0 {
+		dies = e.issued[i].asked.Add(soakLifetime)
 	}
-	w.WriteHeader(http.StatusNoContent)
+	e.mu.Unlock()
+	switch {
+	case time.Now().Before(dies):
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case time.Unix(0, started).After(dies):
+		e.stale.Add(1)
+	default:
+		e.late.Add(1)
+	}
+	w.WriteHeader(http.StatusUnauthorized)
 }
 
 // lived tells whether some one token was to be had all the time from start to
-// end. An answer may take a moment to arrive.
+// end, or all but a moment.
 func (e *soakEndpoint) lived(start, end time.Time) bool {
 	const moment = 50 * time.Millisecond
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.ContainsFunc(e.issued, func(s soakToken) bool {
-		return s.sent.Add(moment).Before(start) && s.came.Add(soakLifetime-moment).After(end)
+		return s.came.Add(moment).Before(start) && s.asked.Add(soakLifetime-moment).After(end)
 	})
 }
