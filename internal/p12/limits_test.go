@@ -16,10 +16,6 @@ import (
 
 // The parts of hostile files.
 type (
-	rawAlgorithm struct {
-		ID         asn1.ObjectIdentifier
-		Parameters any
-	}
 	rawPBKDF2 struct {
 		Salt       []byte
 		Iterations *big.Int
