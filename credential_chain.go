@@ -26,7 +26,7 @@ func checkKey(signer crypto.Signer) error {
 	}
 	public, ok := signer.Public().(*rsa.PublicKey)
 	if !ok {
-		return fmt.Errorf("%w: it is %s, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, kindOf(signer.Public()))
+		return fmt.Errorf("%w: it is an %s, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, kindOf(signer.Public()))
 	}
 	switch bits := public.N.BitLen(); {
 	case bits < 2048:
@@ -96,7 +96,7 @@ func leafOf(key *rsa.PublicKey, certs []*x509.Certificate, now time.Time) (leaf 
 		}
 	}
 	if leaf == nil {
-		return nil, fmt.Errorf("%w: %s another; the file with the right key comes from where this one was ordered", ErrKeyMismatch, subjects(certs))
+		return nil, fmt.Errorf("%w: %s another; find the key that the certificate was ordered with", ErrKeyMismatch, subjects(certs))
 	}
 	return leaf, err
 }

@@ -69,7 +69,7 @@ func openPKCS12(data []byte, password string) (*p12.Store, error) {
 	)
 	switch {
 	case errors.Is(err, p12.ErrPassword):
-		return nil, fmt.Errorf("%w for the PKCS#12 file", ErrWrongPassword)
+		return nil, fmt.Errorf("%w for the PKCS#12 file: look for a line break or a space that came along with it", ErrWrongPassword)
 	case errors.As(err, &unsupported):
 		return nil, fmt.Errorf("%w: %s is not read: convert the file with `%s` and load that with LoadPEM", ErrUnsupportedEncryption, unsupported.What, convertEncryption)
 	case errors.As(err, &foreign):

@@ -1,0 +1,266 @@
+package maskinporten
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// secretDir is a directory with a keystore in it, as an operator keeps one.
+type secretDir struct {
+	t    *testing.T
+	path string
+	log  bytes.Buffer
+}
+
+func newSecretDir(t *testing.T) *secretDir { return &secretDir{t: t, path: t.TempDir()} }
+
+func (d *secretDir) file(name string) string { return filepath.Join(d.path, name) }
+
+// write writes over the file, or makes it. The time is set, for two writes within the file system's resolution would look
+// like one, and long ago, so that the file does not look half written.
+func (d *secretDir) write(name string, content []byte, at time.Time) {
+	d.t.Helper()
+	require.NoError(d.t, os.WriteFile(d.file(name), content, 0o600))
+	require.NoError(d.t, os.Chtimes(d.file(name), at, at))
+}
+
+// subject is whose credential the source supplies, or its error.
+func (d *secretDir) subject(source CredentialSource) string {
+	cred, err := source.(loggingSource).credential(context.Background(), slog.New(slog.NewTextHandler(&d.log, nil)))
+	if err != nil {
+		return err.Error()
+	}
+	return cred.Certificate().Subject.CommonName
+}
+
+func (d *secretDir) warnings() int {
+	return strings.Count(d.log.String(), "the changed credential file does not load")
+}
+
+const (
+	ours   = "MASKINPORTEN FOR GO"
+	theirs = "MASKINPORTEN FOR GO 2"
+)
+
+var longAgo = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// bundle is a PEM file with a key and its chain.
+func bundle(t testing.TB, key, leaf string) []byte {
+	return bytes.Join([][]byte{keystore(t, "pki/"+key+".pem"), keystore(t, "pki/"+leaf+".pem"), keystore(t, "pki/ca.pem")}, nil)
+}
+
+func TestFileWrittenOver(t *testing.T) {
+	d := newSecretDir(t)
+	d.write("key.pem", bundle(t, "key", "leaf"), longAgo)
+	source := PEMFile(d.file("key.pem"))
+	assert.Equal(t, ours, d.subject(source))
+	d.write("key.pem", bundle(t, "other", "otherleaf"), longAgo.Add(time.Second))
+	assert.Equal(t, theirs, d.subject(source))
+}
+
+// TestFileReplaced: a file renamed over another may have the same size and time.
+func TestFileReplaced(t *testing.T) {
+	d := newSecretDir(t)
+	first, next := bundle(t, "key", "leaf"), bundle(t, "other", "otherleaf")
+	size := max(len(first), len(next))
+	pad := func(b []byte) []byte { return append(b, bytes.Repeat([]byte{'\n'}, size-len(b))...) }
+	d.write("key.pem", pad(first), longAgo)
+	source := PEMFile(d.file("key.pem"))
+	assert.Equal(t, ours, d.subject(source))
+	d.write("new.pem", pad(next), longAgo)
+	require.NoError(t, os.Rename(d.file("new.pem"), d.file("key.pem")))
+	assert.Equal(t, theirs, d.subject(source))
+}
+
+// TestKubernetesSecret: the mount is a link to a link, and the one in the middle is replaced.
+func TestKubernetesSecret(t *testing.T) {
+	d := newSecretDir(t)
+	version := func(name, key, leaf string) {
+		require.NoError(t, os.Mkdir(d.file(name), 0o700))
+		d.write(name+"/tls.key", keystore(t, "pki/"+key+".pem"), longAgo)
+		d.write(name+"/tls.crt", append(keystore(t, "pki/"+leaf+".pem"), keystore(t, "pki/ca.pem")...), longAgo)
+		require.NoError(t, os.Symlink(name, d.file("..data_tmp")))
+		require.NoError(t, os.Rename(d.file("..data_tmp"), d.file("..data")))
+	}
+	version("..2026_01", "key", "leaf")
+	for _, name := range []string{"tls.key", "tls.crt"} {
+		require.NoError(t, os.Symlink("..data/"+name, d.file(name)))
+	}
+	source := PEMFile(d.file("tls.key"), d.file("tls.crt"))
+	assert.Equal(t, ours, d.subject(source))
+	version("..2026_02", "other", "otherleaf")
+	require.NoError(t, os.RemoveAll(d.file("..2026_01")))
+	assert.Equal(t, theirs, d.subject(source))
+	assert.Zero(t, d.warnings())
+}
+
+func TestPasswordFile(t *testing.T) {
+	d := newSecretDir(t)
+	d.write("key.p12", keystore(t, "openssl-norsk.p12"), longAgo)
+	d.write("password", []byte("blåbærsyltetøy\r\n"), longAgo)
+	source := PKCS12PasswordFile(d.file("key.p12"), d.file("password"))
+	assert.Equal(t, ours, d.subject(source))
+
+	// The new keystore comes first and does not open, until its password comes.
+	d.write("key.p12", keystore(t, "openssl-legacy.p12"), longAgo.Add(time.Second))
+	assert.Equal(t, ours, d.subject(source))
+	assert.Equal(t, 1, d.warnings())
+	d.write("password", []byte("changeit"), longAgo.Add(time.Second))
+	before, err := source.Credential(context.Background())
+	require.NoError(t, err)
+	assert.Len(t, before.Chain(), 3)
+	assert.Equal(t, 1, d.warnings())
+}
+
+// TestBadNewFile: the last good credential stays, and the log says so once for each change.
+func TestBadNewFile(t *testing.T) {
+	d := newSecretDir(t)
+	d.write("key.p12", keystore(t, "openssl-modern.p12"), longAgo)
+	source := PKCS12File(d.file("key.p12"), "changeit")
+	assert.Equal(t, ours, d.subject(source))
+	for i, bad := range []string{"openssl-rc4-128.p12", "openssl-expired.p12", "pki/root.pem"} {
+		d.write("key.p12", keystore(t, bad), longAgo.Add(time.Duration(i+1)*time.Second))
+		for range 3 {
+			assert.Equal(t, ours, d.subject(source))
+		}
+		assert.Equal(t, i+1, d.warnings(), bad)
+	}
+	require.NoError(t, os.Remove(d.file("key.p12")))
+	for range 3 {
+		assert.Equal(t, ours, d.subject(source))
+	}
+	assert.Equal(t, 4, d.warnings())
+	assert.NotContains(t, d.log.String(), "changeit")
+	d.write("key.p12", keystore(t, "openssl-legacy.p12"), longAgo)
+	assert.Equal(t, ours, d.subject(source))
+	assert.Equal(t, 4, d.warnings())
+}
+
+// TestNoFileYet: a secret may be mounted after the program has started.
+func TestNoFileYet(t *testing.T) {
+	d := newSecretDir(t)
+	source := JWKFile(d.file("jwk.json"))
+	for range 2 {
+		_, err := source.Credential(context.Background())
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		assert.ErrorContains(t, err, d.file("jwk.json"))
+	}
+	d.write("jwk.json", []byte(privateJWK(t, nil)), longAgo)
+	cred, err := source.Credential(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, "min-nøkkel", cred.kid)
+	assert.Zero(t, d.warnings())
+}
+
+// TestCertificateInPlaceEarly: a certificate that is not valid yet is taken when it begins to be, though its file is the same.
+func TestCertificateInPlaceEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newSecretDir(t)
+		d.write("key.p12", keystore(t, "openssl-modern.p12"), longAgo)
+		source := PKCS12File(d.file("key.p12"), "changeit")
+		old, err := source.Credential(t.Context())
+		require.NoError(t, err)
+		d.write("key.p12", keystore(t, "openssl-future.p12"), longAgo.Add(time.Second))
+		for range 3 {
+			assert.Equal(t, ours, d.subject(source))
+		}
+		assert.Equal(t, 1, d.warnings())
+		cred, err := source.Credential(t.Context())
+		require.NoError(t, err)
+		assert.Same(t, old, cred)
+
+		time.Sleep(time.Until(time.Date(2049, 6, 1, 0, 0, 0, 0, time.UTC)))
+		cred, err = source.Credential(t.Context())
+		require.NoError(t, err)
+		assert.NotSame(t, old, cred)
+		assert.Equal(t, pkiCerts(t, "future")[0], cred.Certificate())
+		assert.Equal(t, 1, d.warnings())
+	})
+}
+
+// TestLastGoodExpired: then what is wrong with the new file is what there is to say.
+func TestLastGoodExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newSecretDir(t)
+		d.write("key.p12", keystore(t, "openssl-expired.p12"), longAgo) // expires in 2002; it is 2000
+		source := PKCS12File(d.file("key.p12"), "changeit")
+		assert.Equal(t, ours, d.subject(source))
+		d.write("key.p12", []byte("renewed?"), longAgo.Add(time.Second))
+		assert.Equal(t, ours, d.subject(source))
+		time.Sleep(3 * 365 * 24 * time.Hour)
+		_, err := source.Credential(t.Context())
+		assert.ErrorIs(t, err, ErrNotKeystore)
+	})
+}
+
+// TestFileBeingWritten: a file read half, and finished within the clock's tick with the size it is to have, is read again.
+func TestFileBeingWritten(t *testing.T) {
+	d := newSecretDir(t)
+	whole := bundle(t, "key", "leaf")
+	half := append([]byte(nil), whole...)
+	clear(half[len(half)/2:])
+	now := time.Now()
+	d.write("key.pem", half, now)
+	source := PEMFile(d.file("key.pem"))
+	_, err := source.Credential(context.Background())
+	require.Error(t, err)
+	d.write("key.pem", whole, now)
+	assert.Equal(t, ours, d.subject(source))
+}
+
+func TestUnchangedFileIsNotReadAgain(t *testing.T) {
+	d := newSecretDir(t)
+	d.write("key", []byte("x"), longAgo)
+	loads := 0
+	for _, result := range []error{nil, errors.New("bad")} {
+		source := &fileSource{paths: []string{d.file("key")}, load: func([][]byte) (*Credential, error) {
+			loads++
+			return &Credential{}, result
+		}}
+		for range 5 {
+			_, err := source.Credential(context.Background())
+			assert.ErrorIs(t, err, result)
+		}
+	}
+	assert.Equal(t, 2, loads)
+}
+
+// TestReplacedWhileInUse: whoever asks gets one credential or the other.
+func TestReplacedWhileInUse(t *testing.T) {
+	d := newSecretDir(t)
+	d.write("key.pem", bundle(t, "key", "leaf"), longAgo)
+	source := PEMFile(d.file("key.pem"))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				cred, err := source.Credential(context.Background())
+				if assert.NoError(t, err) {
+					assert.Contains(t, []string{ours, theirs}, cred.Certificate().Subject.CommonName)
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		key, leaf := "key", "leaf"
+		if i%2 == 0 {
+			key, leaf = "other", "otherleaf"
+		}
+		d.write("next.pem", bundle(t, key, leaf), longAgo)
+		require.NoError(t, os.Rename(d.file("next.pem"), d.file("key.pem")))
+	}
+	wg.Wait()
+}

@@ -1,0 +1,81 @@
+package maskinporten
+
+import (
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// privateJWK is key as NAIS injects it, with changes.
+func privateJWK(t testing.TB, changes object) string {
+	key := pkiKey(t, "key").(*rsa.PrivateKey)
+	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
+	b, err := json.Marshal(changed(object{
+		"kty": "RSA", "kid": "min-nøkkel", "use": "sig", "alg": "RS256",
+		"n": number(key.N), "e": "AQAB", "d": number(key.D), "p": number(key.Primes[0]), "q": number(key.Primes[1]),
+		"dp": number(key.Precomputed.Dp), "dq": number(key.Precomputed.Dq), "qi": number(key.Precomputed.Qinv),
+	}, changes))
+	require.NoError(t, err)
+	return string(b)
+}
+
+func TestLoadJWK(t *testing.T) {
+	plain := privateJWK(t, nil)
+	padded := base64.URLEncoding.EncodeToString(append([]byte{0}, pkiKey(t, "key").(*rsa.PrivateKey).N.Bytes()...))
+	for _, test := range []struct{ reason, jwk string }{
+		{"as NAIS has it", plain},
+		{"white space around, and a byte order mark", "\xef\xbb\xbf\r\n" + plain + "\n"},
+		{"base64", base64.StdEncoding.EncodeToString([]byte(plain))},
+		{"base64 in lines", base64.StdEncoding.EncodeToString([]byte(plain))[:76] + "\n" + base64.StdEncoding.EncodeToString([]byte(plain))[76:] + "\n"},
+		{"base64url without padding", base64.RawURLEncoding.EncodeToString([]byte(plain))},
+		{"a set of one", `{"keys":[` + plain + `]}`},
+		{"base64 of a set of one", base64.StdEncoding.EncodeToString([]byte(`{"keys":[` + plain + `]}`))},
+		{"a number with a zero in front, and padding", privateJWK(t, object{"n": padded})},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			cred, err := LoadJWK([]byte(test.jwk))
+			require.NoError(t, err)
+			assert.Equal(t, map[string]any{"alg": "RS256", "kid": "min-nøkkel"}, cred.header())
+			assert.True(t, cred.signer.(*rsa.PrivateKey).Equal(pkiKey(t, "key")))
+			assert.Nil(t, cred.Certificate())
+		})
+	}
+}
+
+func TestLoadJWKRefuses(t *testing.T) {
+	long := base64.RawURLEncoding.EncodeToString(make([]byte, 4000))
+	for _, test := range []struct {
+		reason, jwk string
+		err         error
+	}{
+		{"nothing", "", ErrNotKeystore},
+		{"text", "hei på deg", ErrNotKeystore},
+		{"a path", "/var/run/secrets/jwk", ErrNotKeystore},
+		{"cut off", privateJWK(t, nil)[:400], ErrNotKeystore},
+		{"a list", "[]", ErrNotKeystore},
+		{"a number that is no base64", privateJWK(t, object{"d": "***"}), ErrNotKeystore},
+		{"too large", privateJWK(t, object{"x": string(make([]byte, 70000))}), ErrNotKeystore},
+		{"a public key", privateJWK(t, object{"d": nil}), ErrNoKey},
+		{"an empty set", `{"keys":[]}`, ErrNotKeystore},
+		{"a set of two", `{"keys":[{},{}]}`, ErrAmbiguousKey},
+		{"elliptic curve", privateJWK(t, object{"kty": "EC"}), ErrUnusableKey},
+		{"without primes", privateJWK(t, object{"p": nil}), ErrUnusableKey},
+		{"primes of another", privateJWK(t, object{"p": "AQAB"}), ErrUnusableKey},
+		{"an exponent of one", privateJWK(t, object{"e": "AQ"}), ErrUnusableKey},
+		{"an exponent that overflows", privateJWK(t, object{"e": "__________8"}), ErrUnusableKey},
+		{"numbers of 32,000 bits", privateJWK(t, object{"n": long, "p": long}), ErrUnusableKey},
+		{"zeros", privateJWK(t, object{"n": "AA", "d": "AA", "p": "AA", "q": "AA"}), ErrUnusableKey},
+	} {
+		_, err := LoadJWK([]byte(test.jwk))
+		assert.ErrorIs(t, err, test.err, test.reason)
+	}
+	var field *FieldError
+	_, err := LoadJWK([]byte(privateJWK(t, object{"kid": nil})))
+	require.ErrorAs(t, err, &field)
+	assert.Equal(t, "kid", field.Field)
+}
