@@ -31,7 +31,6 @@ func craft(shape, password, out string) error {
 	bmp := bmpString(password)
 	plain := func(b []byte) []byte { return b }
 	inner, outer := plain, plain
-	attributes := [][]byte{}
 	switch shape {
 	case "one-safe":
 		safes = [][]bag{{key("key"), cert("leaf"), cert("ca"), cert("root")}}
@@ -60,7 +59,7 @@ func craft(shape, password, out string) error {
 		}}
 	case "odd-attributes":
 		k, l := key("key"), cert("leaf")
-		attributes = [][]byte{
+		attributes := [][]byte{
 			marshal(struct {
 				ID     asn1.ObjectIdentifier
 				Values []string `asn1:"set"`
