@@ -2,6 +2,7 @@ package maskinporten
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -26,6 +27,8 @@ type API struct {
 	// organisation; a client made by HTTPClient queues the rest. Zero means
 	// that no limit is known.
 	Concurrency int
+
+	base http.RoundTripper
 }
 
 // Skatteetaten takes five calls at a time per API and organisation. Its paths
@@ -33,13 +36,31 @@ type API struct {
 // /otp/{pid}/inntekter?fraOgMed=2026-01&tilOgMed=2026-06.
 var (
 	// SkatteetatenInntekt gives a person's income, month by month.
-	SkatteetatenInntekt = skatteetaten("Inntekt", "inntekt")
+	SkatteetatenInntekt = API{
+		Name:        "Skatteetaten Inntekt",
+		Scope:       "skatteetaten:inntekt",
+		ProdURL:     "https://inntekt.api.skatteetaten.no/v1",
+		TestURL:     "https://inntekt.api.skatteetaten-test.no/v1",
+		Concurrency: 5,
+	}
 
 	// SkatteetatenInntektsmottakere tells for whom an employer reports income.
-	SkatteetatenInntektsmottakere = skatteetaten("Inntektsmottakere", "inntektsmottakere")
+	SkatteetatenInntektsmottakere = API{
+		Name:        "Skatteetaten Inntektsmottakere",
+		Scope:       "skatteetaten:inntektsmottakere",
+		ProdURL:     "https://inntektsmottakere.api.skatteetaten.no/v1",
+		TestURL:     "https://inntektsmottakere.api.skatteetaten-test.no/v1",
+		Concurrency: 5,
+	}
 
 	// SkatteetatenTjenestepensjonsavtale takes reports of pension agreements.
-	SkatteetatenTjenestepensjonsavtale = skatteetaten("Tjenestepensjonsavtale", "tjenestepensjonsavtale")
+	SkatteetatenTjenestepensjonsavtale = API{
+		Name:        "Skatteetaten Tjenestepensjonsavtale",
+		Scope:       "skatteetaten:tjenestepensjonsavtale",
+		ProdURL:     "https://tjenestepensjonsavtale.api.skatteetaten.no/v1",
+		TestURL:     "https://tjenestepensjonsavtale.api.skatteetaten-test.no/v1",
+		Concurrency: 5,
+	}
 
 	// NAVAaregOTP is Aa-registeret's employments for mandatory occupational
 	// pension (OTP). It is GraphQL: POST {"query", "variables"} to the base URL;
@@ -52,20 +73,17 @@ var (
 	}
 )
 
-func skatteetaten(name, slug string) API {
-	return API{
-		Name:        "Skatteetaten " + name,
-		Scope:       "skatteetaten:" + slug,
-		ProdURL:     "https://" + slug + ".api.skatteetaten.no/v1",
-		TestURL:     "https://" + slug + ".api.skatteetaten-test.no/v1",
-		Concurrency: 5,
-	}
-}
-
 // At is a with baseURL as its address in every environment, for a test server
 // or a gateway of your own.
 func (a API) At(baseURL string) API {
 	a.ProdURL, a.TestURL = baseURL, baseURL
+	return a
+}
+
+// Via is a whose calls go through base instead of [http.DefaultTransport]: a
+// fake API in memory, a CA of your own, tracing.
+func (a API) Via(base http.RoundTripper) API {
+	a.base = base
 	return a
 }
 
@@ -84,18 +102,19 @@ func (a API) BaseURL(env Environment) string {
 // body has been read to the end or closed.
 //
 // A client with another environment than [Prod] and [Test] calls the test API;
-// use [API.At] if it is elsewhere. A bad consumerOrg or URL is a *[FieldError].
+// use [API.At] if it is elsewhere. The client has no Timeout: give calls a
+// context, or set one. A bad consumerOrg or URL is a *[FieldError].
 func (a API) HTTPClient(c *Client, consumerOrg string) (*http.Client, error) {
 	u, err := url.Parse(a.BaseURL(c.env))
 	if err != nil || u.Host == "" {
 		return nil, invalid("API", "has no URL for "+c.env.name()+": set one with At")
 	}
-	t, err := c.Transport(Request{Scope: a.Scope, ConsumerOrg: consumerOrg}, nil, u.Host)
+	t, err := c.Transport(Request{Scope: a.Scope, ConsumerOrg: consumerOrg}, a.base, u.Host)
 	if err != nil {
 		return nil, err
 	}
 	if a.Concurrency > 0 {
-		t.base = &limited{lane: c.laneOf(a, consumerOrg), base: t.base}
+		t.base = &limited{name: a.Name, lane: c.laneOf(a, consumerOrg), base: t.base}
 	}
 	return &http.Client{Transport: t}, nil
 }
@@ -118,6 +137,7 @@ func (c *Client) laneOf(a API, consumerOrg string) chan struct{} {
 // limited lets as many calls through as its lane is wide. It stands below
 // Transport, so that a call that waits for a token takes no place.
 type limited struct {
+	name string
 	lane chan struct{}
 	base http.RoundTripper
 }
@@ -149,7 +169,7 @@ func (l *limited) enter(ctx context.Context) error {
 	case l.lane <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("maskinporten: waiting for one of the %d calls that %s takes at a time (is the body of every answer closed?): %w", cap(l.lane), l.name, ctx.Err())
 	}
 }
 

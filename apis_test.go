@@ -107,6 +107,21 @@ type closed struct {
 
 func (c *closed) Close() error { c.Store(true); return nil }
 
+func TestAPIInMemory(t *testing.T) {
+	fake := maskinportentest.New()
+	fake.Handle("inntekt.api.skatteetaten-test.no", fake.Guard("skatteetaten:inntekt", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "svar")
+	})))
+	hc, err := maskinporten.SkatteetatenInntekt.Via(fake.Transport()).HTTPClient(newClient(t, fake), "")
+	require.NoError(t, err)
+	resp, err := hc.Get(maskinporten.SkatteetatenInntekt.TestURL + "/otp")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "svar", string(body))
+}
+
 func TestAPIRefuses(t *testing.T) {
 	client := newClient(t, maskinportentest.New())
 	_, err := maskinporten.SkatteetatenInntekt.HTTPClient(client, "123456789")
