@@ -28,17 +28,25 @@ type Environment struct{ Issuer, TokenURL, JWKSURL string }
 // (https://docs.digdir.no/docs/Maskinporten/maskinporten_func_wellknown).
 // A production certificate works only in Prod, a test certificate only in Test.
 var (
-	Prod = digdir("https://maskinporten.no/")
-	Test = digdir("https://test.maskinporten.no/")
+	Prod = Environment{
+		Issuer:   "https://maskinporten.no/",
+		TokenURL: "https://maskinporten.no/token",
+		JWKSURL:  "https://maskinporten.no/jwk",
+	}
+	Test = Environment{
+		Issuer:   "https://test.maskinporten.no/",
+		TokenURL: "https://test.maskinporten.no/token",
+		JWKSURL:  "https://test.maskinporten.no/jwk",
+	}
 )
 
 // Ver2 is the old verification environment.
 //
 // Deprecated: Digdir phased it out on 2024-06-10; use [Test].
-var Ver2 = digdir("https://ver2.maskinporten.no/")
-
-func digdir(issuer string) Environment {
-	return Environment{Issuer: issuer, TokenURL: issuer + "token", JWKSURL: issuer + "jwk"}
+var Ver2 = Environment{
+	Issuer:   "https://ver2.maskinporten.no/",
+	TokenURL: "https://ver2.maskinporten.no/token",
+	JWKSURL:  "https://ver2.maskinporten.no/jwk",
 }
 
 // name is what an error or a log line calls the environment.
@@ -60,6 +68,9 @@ func (e Environment) validate() error {
 	}
 	if err := checkEndpoint("Environment.Issuer", e.Issuer); err != nil {
 		return err
+	}
+	if e.Issuer+"/" == Prod.Issuer || e.Issuer+"/" == Test.Issuer {
+		return invalid("Environment.Issuer", fmt.Sprintf("%q lacks the slash at its end: Maskinporten's has one, and compares it to the letter", e.Issuer))
 	}
 	if err := checkEndpoint("Environment.TokenURL", e.TokenURL); err != nil {
 		return err
@@ -211,9 +222,8 @@ func ConfigFromEnv() (Config, error) {
 	var err error
 	cfg.Environment, err = environmentFromEnv()
 	keep(err)
-	if cfg.ClientID = os.Getenv(envClientID); cfg.ClientID == "" {
-		keep(invalid(envClientID, "is not set: give the client id from Samarbeidsportalen"))
-	}
+	cfg.ClientID = os.Getenv(envClientID)
+	keep(checkClientID(envClientID, cfg.ClientID))
 	cfg.Credential, err = credentialFromEnv()
 	keep(err)
 	if len(errs) > 0 {
@@ -236,7 +246,7 @@ func RequestFromEnv() (Request, error) {
 }
 
 func environmentFromEnv() (Environment, error) {
-	name := os.Getenv(envEnvironment)
+	name := strings.ToLower(strings.TrimSpace(os.Getenv(envEnvironment)))
 	own := Environment{Issuer: os.Getenv(envIssuer), TokenURL: os.Getenv(envTokenURL), JWKSURL: os.Getenv(envJWKSURL)}
 	var named Environment
 	switch name {
@@ -295,10 +305,18 @@ func credentialFromEnv() (CredentialSource, error) {
 	source := keystoreFile(path, password, passwordFile, kid)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if _, err := source.Credential(ctx); err != nil {
-		return nil, invalidBecause(envKeystore, err)
+	_, err := source.Credential(ctx)
+	switch {
+	case err == nil:
+		return source, nil
+	case errors.Is(err, ErrWrongPassword) && passwordFile != "":
+		return nil, invalidBecause(envPasswordFile, err)
+	case errors.Is(err, ErrWrongPassword) && !hasPassword:
+		return nil, invalid(envPassword, "is not set, and the keystore does not open without a password: set it, or "+envPasswordFile)
+	case errors.Is(err, ErrWrongPassword):
+		return nil, invalidBecause(envPassword, err)
 	}
-	return source, nil
+	return nil, invalidBecause(envKeystore, err)
 }
 
 // maxAnswer bounds what is read of any answer.

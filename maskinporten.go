@@ -52,7 +52,10 @@ type Config struct {
 	HTTPClient *http.Client
 
 	// Logger gets warnings: a token that could not be refreshed, a clock that
-	// is off, a certificate about to expire. Nil means silence.
+	// is off, an API that refuses every token, a credential file that does not
+	// load, a certificate with less than 60 days left (an error under 14), each
+	// once and not once a call. Attempts that are repeated are at debug level.
+	// Nil means silence.
 	Logger *slog.Logger
 }
 
@@ -79,11 +82,8 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.Environment.validate(); err != nil {
 		return nil, err
 	}
-	if cfg.ClientID == "" {
-		return nil, invalid("ClientID", "is missing: give the client id from Samarbeidsportalen")
-	}
-	if strings.ContainsFunc(cfg.ClientID, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, invalid("ClientID", "holds a space, a line break or a character outside ASCII: copy it again from Samarbeidsportalen")
+	if err := checkClientID("ClientID", cfg.ClientID); err != nil {
+		return nil, err
 	}
 	cred, static := cfg.Credential.(*Credential)
 	if cfg.Credential == nil || static && cred == nil {
@@ -114,6 +114,16 @@ func New(cfg Config) (*Client, error) {
 	c.cache = newCache(c.exchange, static, log)
 	c.verifier = newVerifier(c.env, c.exchange.http)
 	return c, nil
+}
+
+func checkClientID(field, id string) error {
+	if id == "" {
+		return invalid(field, "is missing: give the client id from Samarbeidsportalen")
+	}
+	if !visibleASCII(id) {
+		return invalid(field, "holds a space, a line break or a character outside ASCII: copy it again from Samarbeidsportalen")
+	}
+	return nil
 }
 
 // Environment is the one the client was made for.
@@ -162,6 +172,9 @@ func (c *Client) String() string {
 	return fmt.Sprintf("Client{Environment: %s, ClientID: %q}", c.env.name(), c.id)
 }
 
+// LogValue is what String prints.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
 // Format makes every verb print what String does.
 func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
@@ -195,7 +208,7 @@ func (e *FieldError) Unwrap() error { return e.err }
 func invalid(field, problem string) error { return &FieldError{Field: field, Problem: problem} }
 
 func invalidBecause(field string, err error) error {
-	reason := strings.TrimPrefix(err.Error(), "maskinporten: ")
+	reason := strings.ReplaceAll(err.Error(), "maskinporten: ", "") // once is enough
 	var inner *FieldError
 	if errors.As(err, &inner) && inner.Field == field {
 		return err

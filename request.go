@@ -159,6 +159,9 @@ func checkScope(scope string) error {
 	if strings.Trim(scope, " ") == "" {
 		return invalid("Request.Scope", "is missing: give the scope that the API's owner granted, for instance skatteetaten:inntekt")
 	}
+	if strings.Contains(scope, ",") {
+		return invalid("Request.Scope", "holds a comma: separate scopes by spaces")
+	}
 	for _, c := range scope {
 		if c != ' ' && (c <= ' ' || c > '~' || c == '"' || c == '\\') {
 			return invalid("Request.Scope", fmt.Sprintf("holds the character %q: separate scopes by single spaces and look for stray line breaks", c))
@@ -172,7 +175,7 @@ func checkOrgNumber(field, number string) error {
 		return nil
 	}
 	if _, err := ParseOrgNumber(number); err != nil || !digits(number, 9) {
-		return invalid(field, fmt.Sprintf("%q is not an organisation number: give nine digits that pass the modulus 11 check", shown(number)))
+		return invalid(field, fmt.Sprintf("%q is not an organisation number: give nine digits that pass the modulus 11 check (ParseOrgNumber reads other ways to write it)", shown(number)))
 	}
 	return nil
 }
