@@ -17,7 +17,8 @@ type skewClock struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
-	offset time.Duration // Maskinporten's clock minus ours
+	seen   time.Duration // Maskinporten's clock minus ours, as the last answer showed it
+	offset time.Duration // the same, unless it was nonsense
 	inUse  bool
 	logged time.Duration
 }
@@ -42,11 +43,11 @@ func (c *skewClock) now() time.Time {
 	return time.Now()
 }
 
-// measured is the offset of the last answer.
+// measured is the offset that the last answer showed.
 func (c *skewClock) measured() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.offset
+	return c.seen
 }
 
 // learn reads the Date of an answer to a request of sent that came at
@@ -62,17 +63,21 @@ func (c *skewClock) learn(h http.Header, sent, received time.Time) {
 	if earliest <= 0 && latest >= 0 {
 		offset = 0 // what is seen fits a clock that is right
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = offset
 	if offset.Abs() > largestSkew {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.offset = offset
 	if (offset - c.logged).Abs() > loggedSkew {
 		c.logged = offset
-		if offset.Abs() > loggedSkew {
+		switch {
+		case offset > loggedSkew:
+			c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "behind", offset.Round(time.Second))
+		case offset < -loggedSkew:
 			c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "ahead", -offset.Round(time.Second))
-		} else {
+		default:
 			c.logged = 0
 			c.log.Info("maskinporten: this machine's clock is right again")
 		}

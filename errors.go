@@ -75,6 +75,7 @@ type about struct {
 	persons  func() []string // whom the request is about; a func, because %#v prints what is in a struct
 	owner    string          // organisation number in the certificate
 	kid      string
+	chain    int           // certificates sent; 0 for a key id
 	skew     time.Duration // Maskinporten's clock minus ours
 	platform string        // of Altinn, for a trade there; else empty
 }
@@ -218,12 +219,18 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), time.Hour)
 }
 
-// firstLine is what a gateway's page says first.
+var htmlTitle = regexp.MustCompile(`(?is)<title>(.*?)</title>`)
+
+// firstLine is what a gateway's page says first, and whose it is: its title.
 func firstLine(body []byte) string {
 	for line := range strings.Lines(string(body)) {
-		if line = clean(line, 200); line != "" {
-			return line
+		if line = clean(line, 200); line == "" {
+			continue
 		}
+		if m := htmlTitle.FindSubmatch(body); m != nil && !strings.Contains(line, clean(string(m[1]), 100)) {
+			line = clean(line+" … "+clean(string(m[1]), 100), 200)
+		}
+		return line
 	}
 	return ""
 }

@@ -195,6 +195,9 @@ func (x *exchange) about(r *Request) about {
 	a := about{env: x.env, clientID: x.clientID, scope: r.Scope, consumer: r.ConsumerOrg, persons: r.persons}
 	if cred := x.last.Load(); cred != nil {
 		a.owner, a.kid = cred.OrgNumber(), cred.kid
+		if a.kid == "" {
+			a.chain = len(cred.chain)
+		}
 	}
 	return a
 }

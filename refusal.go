@@ -40,6 +40,8 @@ func (c *cache) refuse(e *entry, t *Token, justFetched bool) (again bool) {
 	default: // the replacement was refused too
 		pause := min(max(2*r.pause, firstPause), longestPause)
 		e.refusal.Store(&refusal{token: t, at: now, pause: pause, mended: r.mended})
+		c.log.Warn("maskinporten: the API answers 401 to new tokens too, so it is not the token's age: check its environment, scope and the customer's access",
+			"request", e.key, "pause", pause)
 	}
 	if drop {
 		e.token.CompareAndSwap(t, nil)

@@ -24,7 +24,11 @@ func (e *Error) Remedy() string {
 	case "MP-110":
 		return fmt.Sprintf("The grant's audience %s is not this server's issuer: the issuer and the token endpoint must be of the same environment.", a.env.Issuer)
 	case "MP-120":
-		return fmt.Sprintf("The certificate is not one for %s: production certificates work only in prod, test certificates only in test.", a.env.name())
+		remedy := fmt.Sprintf("The certificate is not one for %s: production certificates work only in prod, test certificates only in test.", a.env.name())
+		if a.chain == 1 {
+			remedy += " Or its chain is not complete: only the certificate itself was sent, so the file lacks its issuer's."
+		}
+		return remedy
 	case "MP-121":
 		return "The key registered on the client has expired; keys live one year from registration. " + a.which() + "Register a new key, or the same one again, on the client in Samarbeidsportalen."
 	case "MP-122":
@@ -32,7 +36,10 @@ func (e *Error) Remedy() string {
 	case "MP-123":
 		return "The x5c header is malformed, which this library does not make: look for a proxy that changes requests, and report it."
 	case "MP-124":
-		return fmt.Sprintf("The signature was not accepted: the certificate may have expired or been revoked, or not be one for %s, or the key id may be registered with another key.", a.env.name())
+		if a.kid != "" {
+			return fmt.Sprintf("The signature was not accepted: the key id %q is not registered on client %s in %s, or with another key. Compare it in Samarbeidsportalen.", a.kid, a.clientID, a.env.name())
+		}
+		return fmt.Sprintf("The signature was not accepted: the certificate may have expired or been revoked, or not be one for %s.", a.env.name())
 	case "MP-130":
 		return a.clockRemedy()
 	case "MP-200":
@@ -61,6 +68,8 @@ func (e *Error) Remedy() string {
 		return "Too many requests: the library waits as long as the server asks. If this goes on, see that one Client is made and shared."
 	case e.StatusCode/100 == 3:
 		return fmt.Sprintf("Check the token endpoint's URL, %s, and whether a proxy asks for a login.", a.env.TokenURL)
+	case e.Temporary() && e.StatusCode < 500:
+		return fmt.Sprintf("This is not how Maskinporten answers: a proxy or a firewall may have answered in its place. Check HTTPS_PROXY and the token endpoint's URL, %s.", a.env.TokenURL)
 	case e.Temporary():
 		return "Maskinporten, or something in front of it, is out of order: the library tries again by itself. If it lasts, see status.digdir.no."
 	}

@@ -105,6 +105,9 @@ func (t Token) MarshalJSON() ([]byte, error) {
 // TokenSource hands out the tokens of one Request, validated once. It is an
 // [oauth2.TokenSource], costs no I/O to make and shares the tokens of its
 // client. It is safe for concurrent use.
+//
+// Given to oauth2.NewClient, its tokens go to whatever host that client is asked
+// to call. [Transport] sends them only to the hosts it was made for.
 type TokenSource struct {
 	cache *cache
 	key   Request
