@@ -15,6 +15,9 @@
 // APIs under test stand beside it with [Fake.Handle], and [Fake.Guard] lets
 // only calls with a valid token through to them.
 //
+// A Fake trusts the certificates that it issued itself ([Certificate]). For a
+// key of your own, register it with [Fake.AddKey] and name it with WithKeyID.
+//
 // What a test says nothing about is allowed: there is one client
 // ([DefaultClientID]), owned by [DefaultOrgNumber], that may have any scope,
 // and every organisation has delegated everything to it. [Fake.AddClient],

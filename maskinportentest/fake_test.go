@@ -29,6 +29,12 @@ func newClient(t *testing.T, cfg maskinporten.Config) *maskinporten.Client {
 
 // The library's own grants, of every kind, stand before an endpoint that
 // shares no code with it.
+func TestFaultOfAnUnknownCodeIsAMistake(t *testing.T) {
+	fake := maskinportentest.New()
+	require.Panics(t, func() { fake.FailNext(1, maskinportentest.Fault{MPCode: "mp-121"}) })
+	require.NotPanics(t, func() { fake.Fail(maskinportentest.Fault{MPCode: "MP-999", Code: "invalid_grant"}) })
+}
+
 func TestLibraryGrants(t *testing.T) {
 	requests := []maskinporten.Request{
 		{Scope: "skatteetaten:inntekt"},

@@ -19,7 +19,8 @@ import (
 // set, the grant is judged as usual and the answer is late or lost; else it
 // is not looked at, as when something before Maskinporten answers.
 type Fault struct {
-	// MPCode is a refusal as Maskinporten words it, such as MP-121.
+	// MPCode is a refusal as Maskinporten words it, such as MP-121. One that the
+	// Fake does not know needs a Code beside it.
 	MPCode string
 
 	// Code is an OAuth error code, such as invalid_grant; empty means MPCode's.
@@ -91,12 +92,14 @@ func (f *faults) failNext(n int, fault Fault) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	fault.check()
 	f.next = append(f.next, &counted{fault, n})
 }
 
 func (f *faults) fail(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	fault.check()
 	f.standing = &counted{fault, -1}
 }
 
@@ -135,6 +138,13 @@ func (f *faults) spend(c *counted) bool {
 	}
 	f.next = slices.DeleteFunc(f.next, func(c *counted) bool { return c.left == 0 })
 	return true
+}
+
+// check refuses a fault that is not what the test means.
+func (f Fault) check() {
+	if _, known := codes[f.MPCode]; f.MPCode != "" && f.Code == "" && !known {
+		panic("maskinportentest: Fault.MPCode " + f.MPCode + " is not a code that the Fake knows: give its Code too")
+	}
 }
 
 // answers tells whether the fault answers in Maskinporten's place.
