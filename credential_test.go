@@ -1,6 +1,7 @@
 package maskinporten
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,7 +13,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -252,4 +255,52 @@ func TestManyCertificatesOfOneName(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, cred.Chain(), 1)
 	assert.Less(t, time.Since(start), time.Second)
+}
+
+// moodySigner does something else the first time it is asked.
+type moodySigner struct {
+	*rsa.PrivateKey
+	asked *atomic.Int32
+	first func()
+}
+
+func (m moodySigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if m.asked.Add(1) == 1 {
+		m.first()
+	}
+	return m.PrivateKey.Sign(random, digest, opts)
+}
+
+// TestMoodySigner: an HSM that hangs or panics fails the calls that wait for that signature, and no other.
+func TestMoodySigner(t *testing.T) {
+	for _, mood := range []string{"hangs", "panics"} {
+		t.Run(mood, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				wake := make(chan struct{})
+				defer close(wake)
+				first := func() { <-wake }
+				if mood == "panics" {
+					first = func() { panic("CKR_DEVICE_ERROR") }
+				}
+				signer := moodySigner{pkiKey(t, "key").(*rsa.PrivateKey), new(atomic.Int32), first}
+				cred, err := NewCredential(signer, pkiCerts(t, "leaf", "ca")...)
+				require.NoError(t, err)
+				c := (&wire{reply: ok}).client(t, nil)
+				c.exchange.source = cred
+
+				failed := make(chan error)
+				go func() {
+					_, err := c.Token(context.Background(), Request{Scope: "first"})
+					failed <- err
+				}()
+				synctest.Wait()
+				_, err = c.Token(t.Context(), Request{Scope: "second"})
+				require.NoError(t, err)
+				require.Error(t, <-failed)
+				time.Sleep(time.Minute)
+				_, err = c.Token(t.Context(), Request{Scope: "first"})
+				require.NoError(t, err)
+			})
+		})
+	}
 }
