@@ -148,7 +148,7 @@ func truncations(t *testing.T) []string {
 		cases    = make(chan int)
 		workers  sync.WaitGroup
 	)
-	for range 128 {
+	for range 32 {
 		workers.Go(func() {
 			for n := range cases {
 				p := newProxy(t, fakeAddress(fake), line{cut: true, cutAt: n})

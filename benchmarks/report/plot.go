@@ -23,7 +23,7 @@ func plotExpiry(dir, file string) error {
 	p.Y.Label.Text = "ms until the caller had a token"
 	p.Y.Scale = plot.LogScale{}
 	p.Y.Tick.Marker = plot.LogTicks{Prec: -1}
-	p.Y.Min, p.Y.Max = 1e-3, 1e3
+	p.Y.Min, p.Y.Max = 1e-5, 1e3
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
 	for _, series := range []struct {
@@ -60,7 +60,7 @@ func plotExpiry(dir, file string) error {
 	return out.Close()
 }
 
-// latencies reads when calls began and how long they took, in microseconds.
+// latencies reads when calls began and how long they took, in nanoseconds.
 func latencies(file string) (plotter.XYs, error) {
 	in, err := os.Open(file)
 	if err != nil {
@@ -81,7 +81,7 @@ func latencies(file string) (plotter.XYs, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		points = append(points, plotter.XY{X: at / 1e6, Y: max(took, 1) / 1e3})
+		points = append(points, plotter.XY{X: at / 1e9, Y: max(took, 10) / 1e6})
 	}
 	return points, nil
 }
