@@ -60,7 +60,8 @@ func (c *Client) Altinn(x AltinnExchange) (*AltinnClient, error) {
 	kept := c.altinn.of[x]
 	if kept == nil {
 		kept = newCache(c.exchange, c.cache.static, c.exchange.log)
-		kept.fetch = (&altinnTrade{AltinnExchange: x, exchange: c.exchange, maskinporten: c.cache}).fetch
+		trade := &altinnTrade{AltinnExchange: x, exchange: c.exchange, maskinporten: c.cache}
+		kept.fetch, kept.about = trade.fetch, trade.about
 		if c.altinn.of == nil {
 			c.altinn.of = make(map[AltinnExchange]*cache)
 		}
@@ -180,7 +181,7 @@ func (a *altinnTrade) trade(ctx context.Context, r *Request, t *Token) (*Token, 
 		refusal := a.exchange.refused(r, resp, body, time.Now())
 		refusal.about = a.about(r)
 		if refusal.Description == "" {
-			refusal.Description = redact(firstLine(body), r.persons()...)
+			refusal.Description = firstLine(body, r.persons()...)
 		}
 		return nil, refusal
 	}

@@ -135,40 +135,20 @@ func (rs256) Verify(signingString string, sig []byte, key any) error {
 
 // assertion asks the source for its credential and signs a grant for r. Both
 // may hang, in a file system or an HSM that does not answer, and Sign takes no
-// context: they keep a goroutine of their own, and the caller leaves in time.
+// context: the flight leaves them behind (cache.fly).
 func (x *exchange) assertion(ctx context.Context, r *Request, refused *Credential) (string, *Credential, error) {
-	type result struct {
-		assertion  string
-		credential *Credential
-		err        error
+	cred, err := x.credential(ctx)
+	if err != nil {
+		return "", cred, err
 	}
-	done := make(chan result, 1)
-	go func() {
-		res := result{err: errFlightAbandoned}
-		defer func() {
-			if p := recover(); p != nil {
-				res.err = panicError(p)
-			}
-			done <- res
-		}()
-		res.credential, res.err = x.credential(ctx)
-		if res.err != nil {
-			return
-		}
-		if refused != nil && res.credential.same(refused) {
-			res.err = errSameRefused
-			return
-		}
-		if res.err = r.checkOwner(res.credential); res.err == nil {
-			res.assertion, res.err = res.credential.sign(newGrant(x.env, x.clientID, r, x.clock.now()))
-		}
-	}()
-	select {
-	case res := <-done:
-		return res.assertion, res.credential, res.err
-	case <-ctx.Done():
-		return "", nil, fmt.Errorf("the credential source or the signer did not answer: %w", ctx.Err())
+	if refused != nil && cred.same(refused) {
+		return "", cred, errSameRefused
 	}
+	if err := r.checkOwner(cred); err != nil {
+		return "", cred, err
+	}
+	assertion, err := cred.sign(newGrant(x.env, x.clientID, r, x.clock.now()))
+	return assertion, cred, err
 }
 
 // credential is the source's, fit to sign with now.

@@ -17,6 +17,7 @@ import (
 type cache struct {
 	entries
 	fetch  func(ctx context.Context, key *Request, refused *Credential) (*Token, *Credential, error)
+	about  func(key *Request) about
 	static bool // the credential can never be another
 	log    *slog.Logger
 
@@ -30,6 +31,7 @@ type cache struct {
 type flight struct {
 	done       chan struct{}
 	background bool
+	slow       atomic.Bool // somebody has waited for it long enough
 	token      *Token
 	err        error
 }
@@ -48,13 +50,22 @@ func (f *failure) holds(now time.Time) bool { return f != nil && age(f.at, now) 
 
 // Pauses after failures double from the first to the longest.
 const (
-	firstPause         = time.Second // after a refusal
-	longestPause       = 30 * time.Second
-	firstTemporary     = 100 * time.Millisecond
-	longestTemporary   = time.Second
-	flightTimeout      = 30 * time.Second
+	firstPause       = time.Second // after a refusal
+	longestPause     = 30 * time.Second
+	firstTemporary   = 100 * time.Millisecond
+	longestTemporary = time.Second
+)
+
+const (
+	flightTimeout = 30 * time.Second
+
+	// lastWords is for code that obeys its context to say why it failed; code
+	// that does not is left behind.
+	lastWords = 100 * time.Millisecond
+
 	errSameRefused     = constError("the credential that was refused is still in use")
-	errFlightAbandoned = constError("the signer or the HTTP client ended the goroutine it was called on")
+	errFlightAbandoned = constError("the credential source, the signer or the HTTP client ended the goroutine it was called on")
+	errFlightHangs     = constError("the credential source, the signer or the HTTP client did not come back")
 )
 
 type constError string
@@ -62,7 +73,7 @@ type constError string
 func (e constError) Error() string { return string(e) }
 
 func newCache(x *exchange, static bool, log *slog.Logger) *cache {
-	c := &cache{fetch: x.fetch, static: static, log: log}
+	c := &cache{fetch: x.fetch, about: x.about, static: static, log: log}
 	c.entries.init(maxEntries)
 	c.stats.Failures = make(map[string]int64)
 	return c
@@ -139,7 +150,7 @@ func (c *cache) board(ctx context.Context, e *entry) (*Token, *flight, error) {
 		lives := old < t.lifetime
 		// Once a refresh has been tried, a token serves to its very end: those
 		// who come do not wait for what has not come so far.
-		tried := failed != nil || f != nil && f.background
+		tried := failed != nil || f != nil && (f.background || f.slow.Load())
 		if old < t.expired || lives && (tried || ctx.Err() != nil) {
 			if old >= t.stale && f == nil && !failed.holds(now) {
 				c.launch(e, true, nil)
@@ -174,33 +185,66 @@ func (c *cache) launch(e *entry, background bool, refused *Credential) *flight {
 	return f
 }
 
+// fly fetches on a goroutine of its own, which it leaves behind if foreign code
+// on it does not come back: Sign takes no context, and an HTTP client may ignore
+// one.
 func (c *cache) fly(e *entry, f *flight, refused *Credential) {
-	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout)
+	whole, cancel := context.WithTimeout(context.Background(), flightTimeout+lastWords)
 	defer cancel()
-	var cred *Credential
-	f.err = errFlightAbandoned
-	defer func() {
-		if p := recover(); p != nil {
-			f.err = panicError(p)
-		}
-		c.land(e, f, cred)
+	ctx, cancel := context.WithTimeout(whole, flightTimeout)
+	defer cancel()
+	type result struct {
+		token *Token
+		cred  *Credential
+		err   error
+	}
+	fetched := make(chan result, 1)
+	go func() {
+		r := result{err: errFlightAbandoned}
+		defer func() {
+			if p := recover(); p != nil {
+				r.err = panicError(p)
+			}
+			fetched <- r
+		}()
+		r.token, r.cred, r.err = c.fetch(ctx, &e.key, refused)
 	}()
-	f.token, cred, f.err = c.fetch(ctx, &e.key, refused)
+	var r result
+	select {
+	case r = <-fetched:
+	case <-whole.Done():
+		r.err = fmt.Errorf("%w: %w", errFlightHangs, whole.Err())
+	}
+	f.token, f.err = r.token, c.explained(&e.key, r.err)
+	c.land(e, f, r.cred)
+}
+
+// explained adds to an error that has it not what was being done.
+func (c *cache) explained(key *Request, err error) error {
+	switch err.(type) {
+	case nil, *Error, *fetchError, *FieldError:
+		return err
+	}
+	if err == errSameRefused {
+		return err
+	}
+	return &fetchError{about: c.about(key), err: err}
 }
 
 // panicError says that foreign code panicked, and not with what: the value may
 // hold a secret.
 func panicError(p any) error {
-	if err, ok := p.(error); ok {
-		return fmt.Errorf("maskinporten: the signer, the credential source or the HTTP client panicked with a %T", err)
-	}
-	return fmt.Errorf("maskinporten: the signer, the credential source or the HTTP client panicked with a %T", p)
+	return fmt.Errorf("the credential source, the signer or the HTTP client panicked with a %T", p)
 }
 
 func (c *cache) land(e *entry, f *flight, cred *Credential) {
 	now := time.Now()
+	before := e.failure.Load() // only flights write it, and this is the only one
+	var failed *failure
+	if f.err != nil {
+		failed = before.next(f.err, cred, now)
+	}
 	e.mu.Lock()
-	before := e.failure.Load()
 	asked := true // false: nothing was sent, the refusal that is remembered holds
 	switch {
 	case f.err == nil:
@@ -212,20 +256,19 @@ func (c *cache) land(e *entry, f *flight, cred *Credential) {
 		asked = false
 		f.err = before.err
 	default:
-		e.failure.Store(before.next(f.err, cred, now))
+		e.failure.Store(failed)
 	}
 	e.flight.Store(nil)
 	e.mu.Unlock()
-
 	if asked {
 		c.count(f, now)
-		if f.background && f.err != nil && before == nil {
-			c.log.Warn("maskinporten: a token could not be refreshed; the one at hand stays in use while it lives",
-				"request", e.key, "error", f.err.Error())
-		}
 	}
 	c.settle(e, now)
 	close(f.done)
+	if asked && f.background && f.err != nil && before == nil {
+		c.log.Warn("maskinporten: a token could not be refreshed; the one at hand stays in use while it lives",
+			"request", e.key, "error", f.err.Error())
+	}
 }
 
 // next is the failure after f (which may be nil): its pause is twice as long
@@ -237,7 +280,7 @@ func (f *failure) next(err error, cred *Credential, now time.Time) *failure {
 		first, longest = firstTemporary, longestTemporary
 	}
 	n.pause = first
-	if f != nil && f.temporary == n.temporary && f.credential == cred {
+	if f != nil && f.temporary == n.temporary && (f.credential == cred || cred != nil && f.credential != nil && cred.same(f.credential)) {
 		n.pause = min(2*f.pause, longest)
 	}
 	var refusal *Error
@@ -247,29 +290,49 @@ func (f *failure) next(err error, cred *Credential, now time.Time) *failure {
 	return n
 }
 
-// wait ends with the flight or with ctx, whichever comes first.
+// wait ends with the flight or with ctx, whichever comes first. A caller for
+// whom there is a token that still lives waits for half of what it has left:
+// then the token is better than waiting on, for this caller and those who come.
 func (c *cache) wait(ctx context.Context, e *entry, f *flight) (*Token, error) {
 	c.waiters.Add(1)
 	defer c.waiters.Add(-1)
-	select {
-	case <-f.done:
-	case <-ctx.Done():
+	const worthwhile = time.Second // to call an API with
+	var enough <-chan struct{}
+	if t := e.living(); t != nil {
+		if left := t.lifetime - age(t.sent, time.Now()); left > worthwhile {
+			half, cancel := context.WithTimeout(context.Background(), left/2)
+			defer cancel()
+			enough = half.Done()
+		}
+	}
+	for {
 		select {
-		case <-f.done: // both: the token is there
-		default:
+		case <-f.done:
+			if f.err == nil {
+				return f.token, nil
+			}
+			if t := e.living(); t != nil {
+				return t, nil
+			}
+			return nil, ownError(f.err)
+		case <-enough:
+			if t := e.living(); t != nil {
+				f.slow.Store(true)
+				return t, nil
+			}
+			enough = nil // it was dropped meanwhile
+		case <-ctx.Done():
+			select {
+			case <-f.done: // both: what came is looked at first
+				continue
+			default:
+			}
 			if t := e.living(); t != nil {
 				return t, nil
 			}
 			return nil, c.waitError(e, ctx.Err())
 		}
 	}
-	if f.err == nil {
-		return f.token, nil
-	}
-	if t := e.living(); t != nil {
-		return t, nil
-	}
-	return nil, ownError(f.err)
 }
 
 // living is the token of e while it lives, for a caller to whom no better one
@@ -282,7 +345,7 @@ func (e *entry) living() *Token {
 }
 
 func (c *cache) waitError(e *entry, err error) error {
-	return fmt.Errorf("maskinporten: waiting for a token for scope %q: %w", e.key.Scope, err)
+	return fmt.Errorf("maskinporten: waiting for a %s: %w; the fetch goes on, for at most 30 seconds in all: give the context more time if this happens often", c.about(&e.key), err)
 }
 
 // invalidate drops exactly the token given.

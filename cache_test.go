@@ -440,6 +440,27 @@ func TestNobodyWaitsForAnEndpointThatHangs(t *testing.T) {
 	})
 }
 
+func TestAfterIdlingNobodyWaitsForAnEndpointThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &endpoint{lifetime: 120 * time.Second}
+		s := source(p.cache(t), "s")
+		first, _ := s.TokenContext(t.Context())
+		p.latency = time.Hour
+		time.Sleep(112 * time.Second) // expired: nobody has asked for it meanwhile
+		before := time.Now()
+		token, err := s.TokenContext(t.Context())
+		require.NoError(t, err)
+		require.Same(t, first, token, "no better one came in half of what it had left")
+		require.Equal(t, 4*time.Second, time.Since(before))
+		before = time.Now()
+		token, err = s.TokenContext(t.Context())
+		require.NoError(t, err)
+		require.Same(t, first, token)
+		require.Zero(t, time.Since(before), "and those who come later do not wait for it")
+		time.Sleep(flightTimeout)
+	})
+}
+
 func TestTokenPastItsTimeIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &endpoint{lifetime: time.Second, latency: 2 * time.Second}

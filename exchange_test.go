@@ -292,13 +292,70 @@ func TestSignerThatHangsHurtsOnlyItsFlight(t *testing.T) {
 		start := time.Now()
 		_, err := c.Token(t.Context(), Request{Scope: "s"})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, flightTimeout, time.Since(start))
+		require.ErrorContains(t, err, `token for scope "s" from test`)
+		require.Equal(t, flightTimeout+lastWords, time.Since(start))
 		c.exchange.source = testCredential()
 		time.Sleep(longestTemporary)
 		_, err = c.Token(t.Context(), Request{Scope: "s"})
 		require.NoError(t, err)
 	})
 }
+
+func TestHTTPClientThatIgnoresItsContext(t *testing.T) {
+	for _, tt := range []struct {
+		reason string
+		answer func() (*http.Response, error)
+	}{
+		{"it does not come back", func() (*http.Response, error) { time.Sleep(time.Hour); return nil, errors.New("late") }},
+		{"its body does not", func() (*http.Response, error) {
+			r := reply(200, "")
+			r.Body = &drip{ctx: context.Background()}
+			return r, nil
+		}},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hang := true
+				w := &wire{reply: func(n int, g *sentGrant) (*http.Response, error) {
+					if n == 1 && hang {
+						return tt.answer()
+					}
+					return ok(n, g)
+				}}
+				c := w.client(t, nil)
+				start := time.Now()
+				_, err := c.Token(t.Context(), Request{Scope: "s"})
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.Equal(t, flightTimeout+lastWords, time.Since(start))
+				time.Sleep(longestTemporary)
+				_, err = c.Token(t.Context(), Request{Scope: "s"})
+				require.NoError(t, err, "the key is not blocked")
+				time.Sleep(2 * time.Hour) // what was left behind ends, too
+			})
+		})
+	}
+}
+
+// A source that loads its credential anew on every call is as patient as one
+// that does not.
+func TestRefusalsBackOffWithCredentialsLoadedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{reply: func(int, *sentGrant) (*http.Response, error) { return reply(400, `{"error":"invalid_scope"}`), nil }}
+		c := w.client(t, nil)
+		c.exchange.source = sourceFunc(func() *Credential { return testCredential().WithKeyID("k") })
+		c.cache.static = false
+		for range 600 {
+			_, err := c.Token(t.Context(), Request{Scope: "s"})
+			require.Error(t, err)
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 6, w.sent(), "at 0, 1, 3, 7, 15 and 31 seconds")
+	})
+}
+
+type sourceFunc func() *Credential
+
+func (f sourceFunc) Credential(context.Context) (*Credential, error) { return f(), nil }
 
 type hangingSigner struct {
 	crypto.Signer
@@ -457,13 +514,19 @@ func TestSlowDripEndsByTheDeadline(t *testing.T) {
 	})
 }
 
-// drip gives a byte a second for as long as its request may live.
-type drip struct{ ctx context.Context }
+// drip gives a byte a second for as long as its request may live, or an hour.
+type drip struct {
+	ctx   context.Context
+	bytes int
+}
 
 func (d *drip) Read(p []byte) (int, error) {
 	sleep(d.ctx, time.Second)
 	if err := d.ctx.Err(); err != nil {
 		return 0, err
+	}
+	if d.bytes++; d.bytes > 3600 {
+		return 0, io.EOF
 	}
 	p[0] = ' '
 	return 1, nil

@@ -151,7 +151,7 @@ func (s *keySet) fly(f *keyFlight) {
 	var fetched *keys
 	defer func() {
 		if p := recover(); p != nil {
-			f.err = panicError(p)
+			f.err = &keysError{url: s.url, err: panicError(p)}
 		}
 		s.land(f, fetched)
 	}()
