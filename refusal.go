@@ -24,33 +24,49 @@ const mostMended = 10
 func (c *cache) refuse(e *entry, t *Token, justFetched bool) (again bool) {
 	now := time.Now()
 	e.mu.Lock()
-	r := e.refusal.Load()
-	drop := false
-	switch {
-	case r == nil:
-		if drop = !justFetched; drop {
-			e.refusal.Store(&refusal{token: t, at: now})
-		}
-	case t == r.token:
-		drop = age(r.at, now) >= r.pause
-	case r.accepted != nil && r.mended <= mostMended:
-		if drop = !justFetched; drop {
-			e.refusal.Store(&refusal{token: t, at: now, mended: r.mended})
-		}
-	default: // the replacement was refused too
-		pause := min(max(2*r.pause, firstPause), longestPause)
-		e.refusal.Store(&refusal{token: t, at: now, pause: pause, mended: r.mended})
+	again, pause := e.refuse(t, justFetched, now)
+	e.mu.Unlock()
+	c.settle(e, now)
+	if pause > 0 {
 		c.log.Warn("maskinporten: the API answers 401 to new tokens too, so it is not the token's age: check its environment, scope and the customer's access",
 			"request", e.key, "pause", pause)
 	}
-	if drop {
+	return again
+}
+
+// refuse returns the pause that begins with this refusal, if one does.
+func (e *entry) refuse(t *Token, justFetched bool, now time.Time) (again bool, pause time.Duration) {
+	held, r := e.token.Load(), e.refusal.Load()
+	if r != nil && r.accepted != nil && age(r.at, now) >= 2*longestPause {
+		r = nil // an old story, which ended well
+	}
+	switch {
+	case r != nil && t.sent.Before(r.token.sent): // a late word on an old token
+		return held != nil && held != r.token, 0
+	case r != nil && t == r.token:
+		if held == t && age(r.at, now) < r.pause {
+			return false, 0
+		}
 		e.token.CompareAndSwap(t, nil)
+		return true, 0
+	case held != nil && held != t && !justFetched: // another has come since
+		return true, 0
+	case r == nil || r.accepted != nil && r.mended <= mostMended:
+		if justFetched {
+			return false, 0
+		}
+		first := &refusal{token: t, at: now}
+		if r != nil {
+			first.mended = r.mended
+		}
+		e.refusal.Store(first)
+		e.token.CompareAndSwap(t, nil)
+		return true, 0
 	}
-	e.mu.Unlock()
-	if drop {
-		c.settle(e, now)
-	}
-	return drop
+	// The replacement was refused too.
+	pause = min(max(2*r.pause, firstPause), longestPause)
+	e.refusal.Store(&refusal{token: t, at: now, pause: pause, mended: r.mended})
+	return false, pause
 }
 
 // accept is told that an API took t. It writes once for a token that replaced

@@ -1,6 +1,7 @@
 package maskinporten
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -123,16 +124,17 @@ func (t *Transport) again(req *http.Request, refused *http.Response) (*http.Resp
 			return refused, nil
 		}
 	}
+	// Read to its end, the answer leaves its connection, and its place at an API
+	// that takes few calls at a time; but a hostile one may have no end.
+	read, _ := io.ReadAll(io.LimitReader(refused.Body, 64<<10))
 	token, _, err := t.source.get(req.Context())
 	if err != nil {
 		if body != nil {
 			body.Close()
 		}
+		refused.Body = &resumed{io.MultiReader(bytes.NewReader(read), refused.Body), refused.Body}
 		return refused, nil
 	}
-	// Read to the end, so that the connection can be used again; but not all
-	// that a hostile API may send.
-	io.CopyN(io.Discard, refused.Body, 64<<10)
 	refused.Body.Close()
 	resp, err := t.send(req, body, token)
 	switch {
@@ -152,6 +154,12 @@ func (t *Transport) pass(req *http.Request) (*http.Response, error) {
 		resp.Request = req
 	}
 	return resp, err
+}
+
+// resumed is a body of which some has been read.
+type resumed struct {
+	io.Reader
+	io.Closer
 }
 
 // send makes the call with token, on a copy of req.

@@ -307,6 +307,70 @@ func TestAPIThatAlwaysRefusesCostsLittle(t *testing.T) {
 	}
 }
 
+// An API that revokes tokens now and then, and takes the new ones, is not one
+// that always refuses.
+func TestRevocationsNowAndThenAreMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{reply: func(n int, _ *sentGrant) (*http.Response, error) {
+			return reply(200, fmt.Sprintf(`{"access_token":"t%d","token_type":"Bearer","expires_in":36000}`, n)), nil
+		}}
+		revoked := ""
+		a := &api{answer: func(_ *http.Request, token string) int {
+			if token == revoked {
+				return 401
+			}
+			return 200
+		}}
+		_, tr := transportOver(t, w, a)
+		for i := range 50 {
+			req, _ := http.NewRequest("GET", apiURL, nil)
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			require.LessOrEqual(t, w.sent(), i+1)
+			revoked = a.tokens[len(a.tokens)-1]
+			time.Sleep(10 * time.Minute)
+		}
+	})
+}
+
+// Late refusals of an old token neither lengthen a pause nor hide what came since.
+func TestLate401sDuringAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := minting()
+		a := &api{}
+		a.answer = func(req *http.Request, token string) int {
+			if req.URL.Path == "/slow" {
+				time.Sleep(500 * time.Millisecond)
+			}
+			if token == "t1" || token == "t2" {
+				return 401
+			}
+			return 200
+		}
+		c, tr := transportOver(t, w, a)
+		_, err := c.Token(t.Context(), Request{Scope: "s"})
+		require.NoError(t, err)
+		get := func(path string) int {
+			req, _ := http.NewRequest("GET", "https://api.example.no"+path, nil)
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			return resp.StatusCode
+		}
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() { require.Equal(t, 401, get("/slow")) })
+		}
+		time.Sleep(time.Millisecond)
+		require.Equal(t, 401, get("/")) // t1, then t2: a pause of a second begins
+		wg.Wait()
+		require.Equal(t, 2, w.sent())
+		time.Sleep(600 * time.Millisecond)
+		require.Equal(t, 200, get("/"), "the pause was not made longer")
+		require.Equal(t, 3, w.sent())
+	})
+}
+
 func TestTransportObeysContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{reply: func(int, *sentGrant) (*http.Response, error) {
