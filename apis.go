@@ -150,11 +150,17 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	leave := sync.OnceFunc(func() { <-l.lane })
+	stays := false
+	defer func() {
+		if !stays { // also when the base panics
+			leave()
+		}
+	}()
 	resp, err := l.base.RoundTrip(req)
 	if err != nil || resp.Body == nil {
-		leave()
 		return resp, err
 	}
+	stays = true
 	resp.Body = &lastRead{ReadCloser: resp.Body, leave: leave}
 	return resp, nil
 }

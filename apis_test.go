@@ -107,6 +107,20 @@ type closed struct {
 
 func (c *closed) Close() error { c.Store(true); return nil }
 
+func TestPanicInACallKeepsNoPlace(t *testing.T) {
+	fake := maskinportentest.New()
+	api := maskinporten.SkatteetatenInntekt.Via(panicking{})
+	hc, err := api.HTTPClient(newClient(t, fake), "")
+	require.NoError(t, err)
+	for range 20 {
+		require.Panics(t, func() { hc.Get(api.TestURL) })
+	}
+}
+
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("in a call") }
+
 func TestAPIInMemory(t *testing.T) {
 	fake := maskinportentest.New()
 	fake.Handle("inntekt.api.skatteetaten-test.no", fake.Guard("skatteetaten:inntekt", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
