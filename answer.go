@@ -56,7 +56,7 @@ func parseAnswer(body []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{access: access, scope: clean(scope, 4096), lifetime: lifetime}, nil
+	return answer{access: access, scope: cut(oneLine(scope), 4096), lifetime: lifetime}, nil
 }
 
 // jsonObject reads the top level of body. A name that comes twice is refused:

@@ -63,24 +63,34 @@ func (c *skewClock) learn(h http.Header, sent, received time.Time) {
 	if earliest <= 0 && latest >= 0 {
 		offset = 0 // what is seen fits a clock that is right
 	}
+	if c.keep(offset) {
+		c.tell(offset) // not under the lock: a log handler may ask for a token
+	}
+}
+
+// keep tells whether the skew has changed so much that it is worth a word.
+func (c *skewClock) keep(offset time.Duration) (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seen = offset
 	if offset.Abs() > largestSkew {
-		return
+		return false
 	}
 	c.offset = offset
-	if (offset - c.logged).Abs() > loggedSkew {
+	if changed = (offset - c.logged).Abs() > loggedSkew; changed {
 		c.logged = offset
-		switch {
-		case offset > loggedSkew:
-			c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "behind", offset.Round(time.Second))
-		case offset < -loggedSkew:
-			c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "ahead", -offset.Round(time.Second))
-		default:
-			c.logged = 0
-			c.log.Info("maskinporten: this machine's clock is right again")
-		}
+	}
+	return changed
+}
+
+func (c *skewClock) tell(offset time.Duration) {
+	switch {
+	case offset > loggedSkew:
+		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "behind", offset.Round(time.Second))
+	case offset < -loggedSkew:
+		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "ahead", -offset.Round(time.Second))
+	default:
+		c.log.Info("maskinporten: this machine's clock is right again")
 	}
 }
 

@@ -133,10 +133,9 @@ func Discover(ctx context.Context, hc *http.Client, wellKnownURL string) (Enviro
 		return fail(err)
 	}
 	var metadata struct {
-		Issuer        string   `json:"issuer"`
-		TokenEndpoint string   `json:"token_endpoint"`
-		JWKSURI       string   `json:"jwks_uri"`
-		GrantTypes    []string `json:"grant_types_supported"`
+		Issuer        string `json:"issuer"`
+		TokenEndpoint string `json:"token_endpoint"`
+		JWKSURI       string `json:"jwks_uri"`
 	}
 	if err := json.Unmarshal(body, &metadata); err != nil {
 		return fail(errors.New("the answer is not JSON metadata"))
@@ -271,8 +270,12 @@ func environmentFromEnv() (Environment, error) {
 	default:
 		return own, invalid(envEnvironment, fmt.Sprintf("is %q: give prod or test", clean(name, 40)))
 	}
-	if own.Issuer != "" && own.Issuer != named.Issuer || own.TokenURL != "" && own.TokenURL != named.TokenURL {
-		return own, invalid(envEnvironment, "says "+name+", but "+envIssuer+" or "+envTokenURL+" says another: set one of them")
+	for _, other := range []struct{ variable, says, named string }{
+		{envIssuer, own.Issuer, named.Issuer}, {envTokenURL, own.TokenURL, named.TokenURL}, {envJWKSURL, own.JWKSURL, named.JWKSURL},
+	} {
+		if other.says != "" && other.says != other.named {
+			return own, invalid(envEnvironment, "says "+name+", but "+other.variable+" says another: set one of them")
+		}
 	}
 	return named, nil
 }

@@ -1,6 +1,7 @@
 package maskinporten
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ var (
 	// supplier in Altinn (MP-251).
 	ErrNotDelegated = errors.New("maskinporten: not delegated in Altinn")
 
-	// ErrClock: this machine's clock is too far off (MP-130).
+	// ErrClock: this machine's clock is too far off (MP-130, "Issue time is after now").
 	ErrClock = errors.New("maskinporten: the clock is off")
 
 	// ErrGrantReused: a grant was sent twice (MP-012). This library signs one
@@ -48,9 +49,8 @@ var (
 )
 
 // Error is an answer from the token endpoint, or from Altinn's exchange, that
-// was no token. Its text says
-// what failed, where, the server's words, what to do about it, and the trace
-// id to give Digdir; it holds nothing secret.
+// was no token. Its text says what failed, where, the server's words, what to
+// do about it, and the trace id to give Digdir; it holds nothing secret.
 //
 // Every caller gets a value of its own. errors.Is finds the sentinels of this
 // package, errors.As also an *oauth2.RetrieveError (without body and request).
@@ -151,6 +151,8 @@ func (e *Error) As(target any) bool {
 		Response: &http.Response{
 			StatusCode: e.StatusCode,
 			Status:     strings.TrimSpace(strconv.Itoa(e.StatusCode) + " " + http.StatusText(e.StatusCode)),
+			Header:     http.Header{},
+			Body:       http.NoBody,
 		},
 		ErrorCode:        e.Code,
 		ErrorDescription: e.Description,
@@ -176,19 +178,15 @@ func (x *exchange) refused(r *Request, resp *http.Response, body []byte, now tim
 	a := x.about(r)
 	a.skew = x.clock.measured()
 	e := &Error{StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp.Header, now), about: a}
-	var said struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-		URI         string `json:"error_uri"`
-	}
-	if json.Unmarshal(body, &said) == nil {
-		e.Description = redact(clean(said.Description, 500), r.persons()...)
-		e.URI = redact(clean(said.URI, 200), r.persons()...)
-		if len(said.Error) <= 100 && visibleASCII(said.Error) {
-			e.Code = redact(said.Error, r.persons()...)
+	persons := r.persons()
+	if said := errorFields(body); said != nil {
+		e.Description = clean(said["error_description"], 500, persons...)
+		e.URI = clean(said["error_uri"], 200, persons...)
+		if code := strings.TrimSpace(said["error"]); len(code) <= 100 && visibleASCII(code) {
+			e.Code = clean(code, 100, persons...)
 		}
 	} else {
-		e.Description = redact(firstLine(body), r.persons()...)
+		e.Description = firstLine(body, persons...)
 	}
 	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode/100 == 3 {
 		e.Description = "it redirects, which is not followed: the assertion would go along"
@@ -204,12 +202,28 @@ func (x *exchange) refused(r *Request, resp *http.Response, body []byte, now tim
 	return e
 }
 
+// errorFields is the texts in a JSON object; nil if body does not begin with
+// one. One that is not a text does not spoil the others, nor does what follows
+// the object: a refusal must not be taken for an outage.
+func errorFields(body []byte) map[string]string {
+	var fields map[string]json.RawMessage
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
+	if json.NewDecoder(bytes.NewReader(body)).Decode(&fields) != nil {
+		return nil
+	}
+	texts := make(map[string]string)
+	for _, name := range []string{"error", "error_description", "error_uri"} {
+		texts[name], _ = stringField(fields, name)
+	}
+	return texts
+}
+
 // retryAfter reads seconds or a date (RFC 9110 §10.2.3), capped at an hour.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	var wait time.Duration
-	if s, err := strconv.ParseUint(value, 10, 32); err == nil {
-		wait = time.Duration(s) * time.Second
+	if s, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		wait = time.Duration(min(s, 3600)) * time.Second
 	} else if date, err := http.ParseTime(value); err == nil {
 		if stamped, err := http.ParseTime(h.Get("Date")); err == nil {
 			now = stamped // the server's clock, by which its date is meant
@@ -222,23 +236,28 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 var htmlTitle = regexp.MustCompile(`(?is)<title>(.*?)</title>`)
 
 // firstLine is what a gateway's page says first, and whose it is: its title.
-func firstLine(body []byte) string {
+func firstLine(body []byte, persons ...string) string {
 	for line := range strings.Lines(string(body)) {
-		if line = clean(line, 200); line == "" {
+		if line = oneLine(line); line == "" {
 			continue
 		}
-		if m := htmlTitle.FindSubmatch(body); m != nil && !strings.Contains(line, clean(string(m[1]), 100)) {
-			line = clean(line+" … "+clean(string(m[1]), 100), 200)
+		if m := htmlTitle.FindSubmatch(body); m != nil && !strings.Contains(line, oneLine(string(m[1]))) {
+			line += " … " + string(m[1])
 		}
-		return line
+		return clean(line, 200, persons...)
 	}
 	return ""
 }
 
-// clean makes foreign text fit for one line of a log: no control characters,
-// no line breaks, at most n characters.
-func clean(s string, n int) string {
-	s = strings.Map(func(c rune) rune {
+// clean makes foreign text fit for a log: one line of at most n characters,
+// without what must not be printed. That is taken out first, for half of a
+// secret is not seen to be one.
+func clean(s string, n int, persons ...string) string {
+	return cut(redact(oneLine(s), persons...), n)
+}
+
+func oneLine(s string) string {
+	return strings.TrimSpace(strings.Map(func(c rune) rune {
 		switch {
 		case unicode.IsSpace(c):
 			return ' '
@@ -246,17 +265,19 @@ func clean(s string, n int) string {
 			return -1
 		}
 		return c
-	}, s)
-	s = strings.TrimSpace(s)
+	}, s))
+}
+
+func cut(s string, n int) string {
 	if r := []rune(s); len(r) > n {
-		s = string(r[:n-1]) + "…"
+		return string(r[:n-1]) + "…"
 	}
 	return s
 }
 
-// secretLooking is what assertions, tokens and keys look like: a long run of
-// base64, with or without dots.
-var secretLooking = regexp.MustCompile(`[A-Za-z0-9_+/=-]*[A-Za-z0-9_+=.-]{64,}[A-Za-z0-9_+/=.-]*`)
+// secretLooking is what assertions, tokens and keys look like: a JWT or its
+// beginning, or a long run of base64. No label of a host name is as long.
+var secretLooking = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|[A-Za-z0-9_+/=-]{64,}`)
 
 // redact takes out of foreign text what must not be printed: a server may
 // echo what it was sent.

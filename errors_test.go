@@ -222,6 +222,17 @@ func TestErrorAnswersAreCleaned(t *testing.T) {
 		}},
 		{"a code that is none", `{"error":"x y\n"}`, func(t *testing.T, e *Error) { require.Empty(t, e.Code) }},
 		{"other types", `{"error":1,"error_description":[]}`, func(t *testing.T, e *Error) { require.Empty(t, e.Code) }},
+		{"a refusal is one whatever else is odd", `{"error":" invalid_scope ","error_description":["x"],"error_uri":{}} trailing`, func(t *testing.T, e *Error) {
+			require.Equal(t, "invalid_scope", e.Code)
+			require.False(t, e.Temporary())
+		}},
+		{"a byte order mark", "\ufeff" + `{"error":"invalid_scope"}`, func(t *testing.T, e *Error) { require.Equal(t, "invalid_scope", e.Code) }},
+		{"a page's title", "<html>\n<head><title>Zscaler</title>", func(t *testing.T, e *Error) {
+			require.Equal(t, "<html> … Zscaler", e.Description)
+		}},
+		{"an unknown code leads to a section that exists", `{"error":"invalid_grant","error_uri":"https://x/errors/MP-777"}`, func(t *testing.T, e *Error) {
+			require.Equal(t, troubleshooting+"other-refusals", e.page())
+		}},
 		{"a JSON string", `"down"`, func(t *testing.T, e *Error) { require.Equal(t, `"down"`, e.Description) }},
 		{"nothing", "", func(t *testing.T, e *Error) { require.Empty(t, e.Description) }},
 	} {
@@ -244,7 +255,7 @@ func TestRetryAfter(t *testing.T) {
 		{"7", "", 7 * time.Second},
 		{"0", "", 0},
 		{"-5", "", 0},
-		{"99999999999999999999", "", 0},
+		{"99999999999999999999", "", time.Hour},
 		{"4000000000", "", time.Hour},
 		{"soon", "", 0},
 		{now.Add(time.Minute).Format(http.TimeFormat), "", time.Minute},

@@ -3,6 +3,7 @@ package maskinporten
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -119,6 +120,12 @@ func (a about) altinnSite() string {
 	return "for test at tt02.altinn.no"
 }
 
+// documented is the codes that have a section of their own.
+var documented = []string{
+	"MP-011", "MP-012", "MP-100", "MP-110", "MP-120", "MP-121", "MP-122", "MP-123", "MP-124",
+	"MP-130", "MP-200", "MP-201", "MP-250", "MP-251", "MP-301", "MP-302", "MP-303",
+}
+
 const troubleshooting = "https://github.com/maskinporten-go/maskinporten/blob/main/docs/troubleshooting.md#"
 
 // page is the section of the troubleshooting page that tells more.
@@ -126,7 +133,7 @@ func (e *Error) page() string {
 	switch {
 	case e.about.platform != "":
 		return troubleshooting + "altinn"
-	case e.MPCode != "":
+	case slices.Contains(documented, e.MPCode):
 		return troubleshooting + strings.ToLower(e.MPCode)
 	case e.aboutTime():
 		return troubleshooting + "clock"
