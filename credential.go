@@ -118,9 +118,13 @@ func (c *Credential) Credential(context.Context) (*Credential, error) { return c
 
 // WithKeyID is c for a certificate that is registered on the client: grants
 // name the key by kid instead of carrying the chain.
+//
+// An empty kid means the chain again; for a key without one it changes nothing.
 func (c *Credential) WithKeyID(kid string) *Credential {
 	named := *c
-	named.kid = kid
+	if kid != "" || len(c.chain) > 0 {
+		named.kid = kid
+	}
 	return &named
 }
 

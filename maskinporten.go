@@ -133,8 +133,9 @@ func (c *Client) Environment() Environment { return c.env }
 // is returned even when ctx has ended; waiting for a new one ends with ctx,
 // while the fetch itself goes on for the benefit of the next caller.
 //
-// The token has at least a tenth of its lifetime, or ten seconds, left,
-// unless Maskinporten cannot be reached and an older one still lives.
+// The token has at least a tenth of its lifetime, or ten seconds, left, unless
+// ctx has ended or Maskinporten gives no other in time: then it is the one at
+// hand, for as long as that lives.
 //
 // A refusal is an *[Error]; a bad Request is a *[FieldError] and nothing is
 // sent. A caller that asks for the same Request again and again saves a

@@ -16,7 +16,8 @@ import (
 //
 // The claims are those of
 // https://docs.digdir.no/docs/Maskinporten/maskinporten_protocol_jwtgrant.
-// Printed or logged, a Request does not show the person it is about.
+// Printed or logged, a Request does not show the person it is about; only from
+// an unexported field of another struct does package fmt print it as it is.
 type Request struct {
 	// Scope is one scope, or several separated by spaces, in any order.
 	// Digdir advises one scope per token.
