@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -96,6 +97,9 @@ func describe() string {
 		fields := bytes.Fields(load)
 		if len(fields) > 2 {
 			fmt.Fprintf(&b, "; load average before the start %s, %s, %s", fields[0], fields[1], fields[2])
+			if load, err := strconv.ParseFloat(string(fields[0]), 64); err == nil && load > 1 {
+				b.WriteString(": it had other work to do at the same time")
+			}
 		}
 	}
 	fmt.Fprintf(&b, "\n- Go: %s\n", runtime.Version())
