@@ -1,0 +1,5 @@
+//go:build race
+
+package maskinporten
+
+const raceDetector = true
