@@ -32,6 +32,7 @@ type flight struct {
 	done       chan struct{}
 	background bool
 	slow       atomic.Bool // somebody has waited for it long enough
+	landed     atomic.Bool
 	token      *Token
 	err        error
 }
@@ -185,38 +186,28 @@ func (c *cache) launch(e *entry, background bool, refused *Credential) *flight {
 	return f
 }
 
-// fly fetches on a goroutine of its own, which it leaves behind if foreign code
-// on it does not come back: Sign takes no context, and an HTTP client may ignore
-// one.
+// fly fetches, and lands whatever foreign code does meanwhile: panic, end its
+// goroutine, or not come back, for Sign takes no context and an HTTP client may
+// ignore one. Then it is left behind on this goroutine.
 func (c *cache) fly(e *entry, f *flight, refused *Credential) {
-	whole, cancel := context.WithTimeout(context.Background(), flightTimeout+lastWords)
+	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout)
 	defer cancel()
-	ctx, cancel := context.WithTimeout(whole, flightTimeout)
-	defer cancel()
-	type result struct {
+	hangs := time.AfterFunc(flightTimeout+lastWords, func() {
+		c.land(e, f, nil, nil, fmt.Errorf("%w: %w", errFlightHangs, context.DeadlineExceeded))
+	})
+	defer hangs.Stop()
+	var (
 		token *Token
 		cred  *Credential
-		err   error
-	}
-	fetched := make(chan result, 1)
-	go func() {
-		r := result{err: errFlightAbandoned}
-		defer func() {
-			if p := recover(); p != nil {
-				r.err = panicError(p)
-			}
-			fetched <- r
-		}()
-		r.token, r.cred, r.err = c.fetch(ctx, &e.key, refused)
+		err   error = errFlightAbandoned
+	)
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+		c.land(e, f, token, cred, err)
 	}()
-	var r result
-	select {
-	case r = <-fetched:
-	case <-whole.Done():
-		r.err = fmt.Errorf("%w: %w", errFlightHangs, whole.Err())
-	}
-	f.token, f.err = r.token, c.explained(&e.key, r.err)
-	c.land(e, f, r.cred)
+	token, cred, err = c.fetch(ctx, &e.key, refused)
 }
 
 // explained adds to an error that has it not what was being done.
@@ -237,7 +228,11 @@ func panicError(p any) error {
 	return fmt.Errorf("the credential source, the signer or the HTTP client panicked with a %T", p)
 }
 
-func (c *cache) land(e *entry, f *flight, cred *Credential) {
+func (c *cache) land(e *entry, f *flight, token *Token, cred *Credential, err error) {
+	if !f.landed.CompareAndSwap(false, true) {
+		return
+	}
+	f.token, f.err = token, c.explained(&e.key, err)
 	now := time.Now()
 	before := e.failure.Load() // only flights write it, and this is the only one
 	var failed *failure
