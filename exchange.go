@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -27,6 +28,7 @@ type exchange struct {
 	log      *slog.Logger
 	last     atomic.Pointer[Credential]
 	watch    certificateWatch
+	places   chan struct{} // one for each signature under way
 }
 
 const (
@@ -36,6 +38,11 @@ const (
 	attemptTimeout = 20 * time.Second
 
 	mostAttempts = 3
+
+	// mostSigning bounds the signatures under way. Thousands at once, for as
+	// many customers after a restart, would all be made before the first is
+	// sent, and their grants be too old by then.
+	mostSigning = 32
 
 	// firstBackoff bounds the random wait before the second attempt; the
 	// bound doubles before the third.
@@ -51,6 +58,7 @@ func newExchange(cfg Config, log *slog.Logger) *exchange {
 		log:      log,
 	}
 	x.clock.log = log
+	x.places = make(chan struct{}, mostSigning)
 	return x
 }
 
@@ -88,14 +96,7 @@ func (x *exchange) lastCredential() *Credential { return x.last.Load() }
 func (x *exchange) fetch(ctx context.Context, r *Request, refused *Credential) (*Token, *Credential, error) {
 	corrected := false
 	for attempt := 1; ; {
-		assertion, cred, err := x.assertion(ctx, r, refused)
-		if err != nil {
-			if errors.Is(err, errSameRefused) {
-				return nil, cred, err
-			}
-			return nil, cred, x.failed(r, err)
-		}
-		token, err := x.post(ctx, r, assertion)
+		token, cred, err := x.attempt(ctx, r, refused)
 		if err == nil {
 			return token, cred, nil
 		}
@@ -140,7 +141,34 @@ func sleep(ctx context.Context, d time.Duration) {
 	<-ctx.Done()
 }
 
-// post is one attempt.
+// attempt signs a grant and sends it.
+func (x *exchange) attempt(ctx context.Context, r *Request, refused *Credential) (*Token, *Credential, error) {
+	assertion, cred, err := x.signed(ctx, r, refused)
+	switch {
+	case errors.Is(err, errSameRefused):
+		return nil, cred, err
+	case err != nil:
+		return nil, cred, x.failed(r, err)
+	}
+	token, err := x.post(ctx, r, assertion)
+	return token, cred, err
+}
+
+// signed is an assertion, made when it has a place to.
+func (x *exchange) signed(ctx context.Context, r *Request, refused *Credential) (string, *Credential, error) {
+	select {
+	case x.places <- struct{}{}:
+	case <-ctx.Done():
+		return "", nil, fmt.Errorf("waiting to sign, as %d others did: %w", mostSigning, ctx.Err())
+	}
+	// A signer that hangs gives its place back when the flight leaves it behind.
+	leave := sync.OnceFunc(func() { <-x.places })
+	defer leave()
+	defer context.AfterFunc(ctx, leave)()
+	return x.assertion(ctx, r, refused)
+}
+
+// post sends a grant.
 func (x *exchange) post(ctx context.Context, r *Request, assertion string) (*Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -356,6 +357,57 @@ func TestRefusalsBackOffWithCredentialsLoadedAnew(t *testing.T) {
 type sourceFunc func() *Credential
 
 func (f sourceFunc) Credential(context.Context) (*Credential, error) { return f(), nil }
+
+// After a restart with thousands of customers, grants are sent as they are
+// signed, and signers that hang do not keep others from signing for good.
+func TestSignaturesAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{reply: func(n int, g *sentGrant) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return ok(n, g)
+		}}
+		c := w.client(t, nil)
+		signer := &countingSigner{Signer: testKey()}
+		c.exchange.source = &Credential{signer: signer, kid: "k"}
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				_, err := c.Token(t.Context(), Request{Scope: fmt.Sprint(i)})
+				require.NoError(t, err)
+			})
+		}
+		start := time.Now()
+		wg.Wait()
+		require.Equal(t, int64(mostSigning), signer.most.Load())
+		require.Equal(t, 4*signingTime+time.Second, time.Since(start), "only signing is bounded, not sending")
+
+		wake := make(chan struct{})
+		c.exchange.source = &Credential{signer: hangingSigner{testKey(), wake}, kid: "k"}
+		for i := range 2 * mostSigning {
+			wg.Go(func() { c.Token(t.Context(), Request{Scope: fmt.Sprint("hangs", i)}) })
+		}
+		wg.Wait()
+		c.exchange.source = testCredential()
+		_, err := c.Token(t.Context(), Request{Scope: "s"})
+		require.NoError(t, err)
+		close(wake)
+	})
+}
+
+const signingTime = 100 * time.Millisecond
+
+type countingSigner struct {
+	crypto.Signer
+	now, most atomic.Int64
+}
+
+func (s *countingSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	for n, most := s.now.Add(1), s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
+	}
+	defer s.now.Add(-1)
+	time.Sleep(signingTime)
+	return s.Signer.Sign(r, digest, opts)
+}
 
 type hangingSigner struct {
 	crypto.Signer
