@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -88,32 +89,28 @@ func newGrant(env Environment, clientID string, r *Request, now time.Time) *gran
 	return g
 }
 
-// The rest of [jwt.Claims]. jwt asks for these only when it validates, and
-// grants are never parsed here.
-func (g *grant) GetExpirationTime() (*jwt.NumericDate, error) {
-	return jwt.NewNumericDate(time.Unix(g.Expires, 0)), nil
-}
-func (g *grant) GetIssuedAt() (*jwt.NumericDate, error) {
-	return jwt.NewNumericDate(time.Unix(g.IssuedAt, 0)), nil
-}
-func (g *grant) GetNotBefore() (*jwt.NumericDate, error) { return nil, nil }
-func (g *grant) GetIssuer() (string, error)              { return g.Issuer, nil }
-func (g *grant) GetSubject() (string, error)             { return "", nil }
-func (g *grant) GetAudience() (jwt.ClaimStrings, error)  { return jwt.ClaimStrings{g.Audience}, nil }
-
-// sign makes the assertion: header, claims and signature.
+// sign makes the assertion (RFC 7515 §3.1): header, claims and signature. The
+// header holds the whole chain and is always the same, so it was encoded when
+// the credential was made; jwt would encode it anew each time.
 func (c *Credential) sign(g *grant) (string, error) {
-	token := &jwt.Token{Method: rs256{}, Claims: g, Header: c.header()}
-	assertion, err := token.SignedString(c.signer)
+	claims, err := json.Marshal(g)
+	if err != nil {
+		return "", fmt.Errorf("encoding the grant: %w", err)
+	}
+	var token jwt.Token
+	signed := c.header + "." + token.EncodeSegment(claims)
+	signature, err := rs256{}.Sign(signed, c.signer)
 	if err != nil {
 		return "", fmt.Errorf("signing the grant: %w", err)
 	}
-	return assertion, nil
+	return signed + "." + token.EncodeSegment(signature), nil
 }
 
 // rs256 is RSASSA-PKCS1-v1_5 with SHA-256 over any crypto.Signer, so that the
 // key may live in an HSM or a cloud KMS; jwt's own wants an *rsa.PrivateKey.
 type rs256 struct{}
+
+var _ jwt.SigningMethod = rs256{}
 
 func (rs256) Alg() string { return "RS256" }
 

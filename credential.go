@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,7 @@ type Credential struct {
 	chain  []*x509.Certificate // leaf first
 	x5c    []string
 	kid    string
+	header string // of its assertions, encoded
 }
 
 // What is wrong with a credential, for programs that act on it.
@@ -98,7 +100,7 @@ func newCredential(signer crypto.Signer, certs []*x509.Certificate, now time.Tim
 	for _, cert := range chain {
 		c.x5c = append(c.x5c, base64.StdEncoding.EncodeToString(cert.Raw))
 	}
-	return c, nil
+	return c.named(""), nil
 }
 
 // NewKeyCredential makes a credential of a key that is registered on the
@@ -110,7 +112,7 @@ func NewKeyCredential(signer crypto.Signer, kid string) (*Credential, error) {
 	if kid == "" {
 		return nil, invalid("kid", "is missing: give the id under which the key is registered on the client")
 	}
-	return &Credential{signer: signer, kid: kid}, nil
+	return (&Credential{signer: signer}).named(kid), nil
 }
 
 // Credential returns c: a credential is its own source.
@@ -121,10 +123,27 @@ func (c *Credential) Credential(context.Context) (*Credential, error) { return c
 //
 // An empty kid means the chain again; for a key without one it changes nothing.
 func (c *Credential) WithKeyID(kid string) *Credential {
-	named := *c
-	if kid != "" || len(c.chain) > 0 {
-		named.kid = kid
+	if kid == "" && len(c.chain) == 0 {
+		return c
 	}
+	return c.named(kid)
+}
+
+// named is c with the header of its assertions, which names the key: kid or
+// x5c, exactly one of them.
+func (c *Credential) named(kid string) *Credential {
+	named := *c
+	named.kid = kid
+	header := struct {
+		Algorithm string   `json:"alg"`
+		KeyID     string   `json:"kid,omitempty"`
+		Chain     []string `json:"x5c,omitempty"`
+	}{Algorithm: "RS256", KeyID: kid}
+	if kid == "" {
+		header.Chain = c.x5c
+	}
+	encoded, _ := json.Marshal(header) // strings: it cannot fail
+	named.header = base64.RawURLEncoding.EncodeToString(encoded)
 	return &named
 }
 
@@ -171,14 +190,6 @@ func (c *Credential) OrgNumber() string {
 		}
 	}
 	return ""
-}
-
-// header names the key: kid or x5c, exactly one of them.
-func (c *Credential) header() map[string]any {
-	if c.kid != "" {
-		return map[string]any{"alg": "RS256", "kid": c.kid}
-	}
-	return map[string]any{"alg": "RS256", "x5c": c.x5c}
 }
 
 // same tells whether c signs as other does.

@@ -12,7 +12,7 @@ func checkFuzzed(t *testing.T, cred *Credential, err error) {
 	if cred == nil {
 		return
 	}
-	if len(cred.header()) != 2 || cred.signer == nil {
+	if len(headerOf(t, cred)) != 2 || cred.signer == nil {
 		t.Fatalf("not fit to sign: %v", cred)
 	}
 	_ = cred.OrgNumber() + cred.String()

@@ -36,6 +36,22 @@ var testKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
+func keyCredential(signer crypto.Signer) *Credential {
+	cred, err := NewKeyCredential(signer, "k")
+	if err != nil {
+		panic(err)
+	}
+	return cred
+}
+
+func headerOf(t *testing.T, c *Credential) (header map[string]any) {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(c.header)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &header))
+	return header
+}
+
 const testOrg = "910753614"
 
 // testCredential is a chain of three, whatever the (fake) time.
@@ -68,9 +84,11 @@ var testCredential = sync.OnceValue(func() *Credential {
 		parent = cert
 		chain = append(chain, cert)
 	}
-	return &Credential{signer: key, chain: []*x509.Certificate{chain[2], chain[1], chain[0]}, x5c: []string{
-		base64.StdEncoding.EncodeToString(chain[2].Raw), base64.StdEncoding.EncodeToString(chain[1].Raw), base64.StdEncoding.EncodeToString(chain[0].Raw),
-	}}
+	cred, err := NewCredential(key, chain...)
+	if err != nil {
+		panic(err)
+	}
+	return cred
 })
 
 // wire is a token endpoint in the place of the network. It keeps what it was
@@ -289,7 +307,7 @@ func TestSignerThatHangsHurtsOnlyItsFlight(t *testing.T) {
 		c := w.client(t, nil)
 		wake := make(chan struct{})
 		defer close(wake)
-		c.exchange.source = &Credential{signer: hangingSigner{testKey(), wake}, kid: "k"}
+		c.exchange.source = keyCredential(hangingSigner{testKey(), wake})
 		start := time.Now()
 		_, err := c.Token(t.Context(), Request{Scope: "s"})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -368,7 +386,7 @@ func TestSignaturesAtATime(t *testing.T) {
 		}}
 		c := w.client(t, nil)
 		signer := &countingSigner{Signer: testKey()}
-		c.exchange.source = &Credential{signer: signer, kid: "k"}
+		c.exchange.source = keyCredential(signer)
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
@@ -382,7 +400,7 @@ func TestSignaturesAtATime(t *testing.T) {
 		require.Equal(t, 4*signingTime+time.Second, time.Since(start), "only signing is bounded, not sending")
 
 		wake := make(chan struct{})
-		c.exchange.source = &Credential{signer: hangingSigner{testKey(), wake}, kid: "k"}
+		c.exchange.source = keyCredential(hangingSigner{testKey(), wake})
 		for i := range 2 * mostSigning {
 			wg.Go(func() { c.Token(t.Context(), Request{Scope: fmt.Sprint("hangs", i)}) })
 		}

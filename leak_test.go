@@ -178,7 +178,8 @@ func TestNothingLeaks(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &wire{reply: func(_ int, g *sentGrant) (*http.Response, error) {
-					secret("an assertion", g.assertion)
+					_, signed, _ := strings.Cut(g.assertion, ".") // the header is certificates, which are public
+					secret("an assertion", signed)
 					return answer(g)
 				}}
 				c := w.client(t, &said)
