@@ -386,7 +386,9 @@ func TestSignaturesAtATime(t *testing.T) {
 		}}
 		c := w.client(t, nil)
 		signer := &countingSigner{Signer: testKey()}
-		c.exchange.source = keyCredential(signer)
+		source := &switchingSource{}
+		source.use(keyCredential(signer))
+		c.exchange.source = source
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
@@ -400,12 +402,12 @@ func TestSignaturesAtATime(t *testing.T) {
 		require.Equal(t, 4*signingTime+time.Second, time.Since(start), "only signing is bounded, not sending")
 
 		wake := make(chan struct{})
-		c.exchange.source = keyCredential(hangingSigner{testKey(), wake})
+		source.use(keyCredential(hangingSigner{testKey(), wake}))
 		for i := range 2 * mostSigning {
 			wg.Go(func() { c.Token(t.Context(), Request{Scope: fmt.Sprint("hangs", i)}) })
 		}
 		wg.Wait()
-		c.exchange.source = testCredential()
+		source.use(testCredential())
 		_, err := c.Token(t.Context(), Request{Scope: "s"})
 		require.NoError(t, err)
 		close(wake)

@@ -20,7 +20,7 @@ import (
 // TestHostileServers is answers that only a real connection can give, each
 // with the library's own HTTP client and with one that a user brings.
 func TestHostileServers(t *testing.T) {
-	bomb := gzipBomb(t, 256<<20)
+	bomb := gzipBomb(t, 128<<20)
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
