@@ -365,6 +365,7 @@ func TestLate401sDuringAPause(t *testing.T) {
 		require.Equal(t, 401, get("/")) // t1, then t2: a pause of a second begins
 		wg.Wait()
 		require.Equal(t, 2, w.sent())
+		require.Len(t, a.tokens, 8, "no call is repeated with a token that is known to be refused")
 		time.Sleep(600 * time.Millisecond)
 		require.Equal(t, 200, get("/"), "the pause was not made longer")
 		require.Equal(t, 3, w.sent())
