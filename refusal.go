@@ -13,7 +13,7 @@ type refusal struct {
 	mended   int           // how often a replacement was accepted
 }
 
-// mostMended is how many times in a row, each within longestPause of the one
+// mostMended is how many times in a row, each within 2*longestPause of the one
 // before, a refusal may be followed by a success before it no longer counts as
 // one: an API that accepts and refuses by turns is as costly as one that
 // always refuses.
