@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // AltinnExchange is where Altinn trades Maskinporten tokens for tokens of its
@@ -181,7 +183,7 @@ func (a *altinnTrade) trade(ctx context.Context, r *Request, t *Token) (*Token, 
 		refusal := a.exchange.refused(r, resp, body, time.Now())
 		refusal.about = a.about(r)
 		if refusal.Description == "" {
-			refusal.Description = firstLine(body, r.persons()...)
+			refusal.Description = redact.FirstLine(body, r.persons()...)
 		}
 		return nil, refusal
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // answer is a token as the endpoint stated it (RFC 6749 §5.1).
@@ -46,7 +48,7 @@ func parseAnswer(body []byte) (answer, error) {
 	case err != nil:
 		return answer{}, err
 	case !strings.EqualFold(tokenType, "Bearer"):
-		return answer{}, fmt.Errorf("its token_type is %q, not Bearer", clean(tokenType, 40))
+		return answer{}, fmt.Errorf("its token_type is %q, not Bearer", redact.Clean(tokenType, 40))
 	}
 	scope, err := stringField(fields, "scope")
 	if err != nil {
@@ -56,7 +58,7 @@ func parseAnswer(body []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{access: access, scope: cut(oneLine(scope), 4096), lifetime: lifetime}, nil
+	return answer{access: access, scope: redact.Cut(redact.OneLine(scope), 4096), lifetime: lifetime}, nil
 }
 
 // jsonObject reads the top level of body. A name that comes twice is refused:
@@ -74,7 +76,7 @@ func jsonObject(body []byte) (map[string]json.RawMessage, error) {
 		}
 		key := name.(string)
 		if _, twice := fields[key]; twice {
-			return nil, fmt.Errorf("states %q twice", clean(key, 40))
+			return nil, fmt.Errorf("states %q twice", redact.Clean(key, 40))
 		}
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
@@ -114,7 +116,7 @@ func lifetimeOf(raw json.RawMessage, access string) (time.Duration, error) {
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil && !math.IsInf(n, 1) {
-		return 0, fmt.Errorf("its expires_in is %q, not a number of seconds", clean(text, 40))
+		return 0, fmt.Errorf("its expires_in is %q, not a number of seconds", redact.Clean(text, 40))
 	}
 	return seconds(n)
 }
@@ -165,5 +167,5 @@ func checkConsumer(access string, r *Request) error {
 	if p == nil || p.Consumer.ID == "" || p.Consumer.ID == OrgNumber(r.ConsumerOrg).ISO6523() {
 		return nil
 	}
-	return fmt.Errorf("%w: asked for %s, got %q; it was thrown away: report this to Digdir", errWrongConsumer, r.ConsumerOrg, clean(p.Consumer.ID, 40))
+	return fmt.Errorf("%w: asked for %s, got %q; it was thrown away: report this to Digdir", errWrongConsumer, r.ConsumerOrg, redact.Clean(p.Consumer.ID, 40))
 }

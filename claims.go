@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Claims is what an access token says
@@ -173,7 +175,7 @@ func (w *wireClaims) typed() (*Claims, error) {
 		}
 		n, err := ParseOrgNumber(ref.ID)
 		if err != nil || ref.Authority != actorAuthority {
-			failed = fmt.Errorf("its %s is %q of %q, not a Norwegian organisation", claim, shown(ref.ID), clean(ref.Authority, 40))
+			failed = fmt.Errorf("its %s is %q of %q, not a Norwegian organisation", claim, shown(ref.ID), redact.Clean(ref.Authority, 40))
 		}
 		return n
 	}
@@ -254,7 +256,7 @@ func (o *oneOrMore) UnmarshalJSON(data []byte) error {
 // redacted shows that there are persons, not who.
 func (c Claims) redacted() Claims {
 	if c.PID != "" {
-		c.PID = hidden
+		c.PID = redact.Hidden
 	}
 	c.Consents = slices.Clone(c.Consents)
 	for i := range c.Consents {

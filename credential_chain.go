@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Bounds on what a file may make this machine compute. A chain has three
@@ -154,7 +156,7 @@ func subjects(certs []*x509.Certificate) string {
 }
 
 // quoted is what a certificate or a file says of itself, fit to be printed.
-func quoted(s string) string { return fmt.Sprintf("%q", clean(s, 100)) }
+func quoted(s string) string { return fmt.Sprintf("%q", redact.Clean(s, 100)) }
 
 func keyUsage(c *x509.Certificate) string {
 	if c.KeyUsage == 0 {

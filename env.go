@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Environment is one Maskinporten: its issuer, its token endpoint and, for
@@ -144,7 +146,7 @@ func Discover(ctx context.Context, hc *http.Client, wellKnownURL string) (Enviro
 	// without, keep what is stated.
 	asked := strings.TrimSuffix(before, "/") + strings.TrimSuffix(after, "/")
 	if strings.TrimSuffix(metadata.Issuer, "/") != asked {
-		return fail(fmt.Errorf("it states the issuer %q, which is not whose metadata was asked for", clean(metadata.Issuer, 200)))
+		return fail(fmt.Errorf("it states the issuer %q, which is not whose metadata was asked for", redact.Clean(metadata.Issuer, 200)))
 	}
 	env := Environment{Issuer: metadata.Issuer, TokenURL: metadata.TokenEndpoint, JWKSURL: metadata.JWKSURI}
 	if err := env.validate(); err != nil {
@@ -172,7 +174,7 @@ func getDocument(ctx context.Context, hc *http.Client, url string) ([]byte, erro
 		return nil, explainNetwork(err, url, hc)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("HTTP %d: %s", resp.StatusCode, firstLine(body))
+		return nil, fmt.Errorf("HTTP %d: %s", resp.StatusCode, redact.FirstLine(body))
 	}
 	return body, nil
 }
@@ -268,7 +270,7 @@ func environmentFromEnv() (Environment, error) {
 	case "test":
 		named = Test
 	default:
-		return own, invalid(envEnvironment, fmt.Sprintf("is %q: give prod or test", clean(name, 40)))
+		return own, invalid(envEnvironment, fmt.Sprintf("is %q: give prod or test", redact.Clean(name, 40)))
 	}
 	for _, other := range []struct{ variable, says, named string }{
 		{envIssuer, own.Issuer, named.Issuer}, {envTokenURL, own.TokenURL, named.TokenURL}, {envJWKSURL, own.JWKSURL, named.JWKSURL},

@@ -10,9 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/oauth2"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // What a program may act on. Check with errors.Is; the text of an error is for
@@ -180,13 +181,13 @@ func (x *exchange) refused(r *Request, resp *http.Response, body []byte, now tim
 	e := &Error{StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp.Header, now), about: a}
 	persons := r.persons()
 	if said := errorFields(body); said != nil {
-		e.Description = clean(said["error_description"], 500, persons...)
-		e.URI = clean(said["error_uri"], 200, persons...)
+		e.Description = redact.Clean(said["error_description"], 500, persons...)
+		e.URI = redact.Clean(said["error_uri"], 200, persons...)
 		if code := strings.TrimSpace(said["error"]); len(code) <= 100 && visibleASCII(code) {
-			e.Code = clean(code, 100, persons...)
+			e.Code = redact.Clean(code, 100, persons...)
 		}
 	} else {
-		e.Description = firstLine(body, persons...)
+		e.Description = redact.FirstLine(body, persons...)
 	}
 	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode/100 == 3 {
 		e.Description = "it redirects, which is not followed: the assertion would go along"
@@ -231,61 +232,6 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		wait = date.Sub(now)
 	}
 	return min(max(wait, 0), time.Hour)
-}
-
-var htmlTitle = regexp.MustCompile(`(?is)<title>(.*?)</title>`)
-
-// firstLine is what a gateway's page says first, and whose it is: its title.
-func firstLine(body []byte, persons ...string) string {
-	for line := range strings.Lines(string(body)) {
-		if line = oneLine(line); line == "" {
-			continue
-		}
-		if m := htmlTitle.FindSubmatch(body); m != nil && !strings.Contains(line, oneLine(string(m[1]))) {
-			line += " … " + string(m[1])
-		}
-		return clean(line, 200, persons...)
-	}
-	return ""
-}
-
-// clean makes foreign text fit for a log: one line of at most n characters,
-// without what must not be printed. That is taken out first, for half of a
-// secret is not seen to be one.
-func clean(s string, n int, persons ...string) string {
-	return cut(redact(oneLine(s), persons...), n)
-}
-
-func oneLine(s string) string {
-	return strings.TrimSpace(strings.Map(func(c rune) rune {
-		switch {
-		case unicode.IsSpace(c):
-			return ' '
-		case !unicode.IsPrint(c), c == unicode.ReplacementChar:
-			return -1
-		}
-		return c
-	}, s))
-}
-
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
-}
-
-// secretLooking is what assertions, tokens and keys look like: a JWT or its
-// beginning, or a long run of base64. No label of a host name is as long.
-var secretLooking = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|[A-Za-z0-9_+/=-]{64,}`)
-
-// redact takes out of foreign text what must not be printed: a server may
-// echo what it was sent.
-func redact(s string, persons ...string) string {
-	for _, p := range persons {
-		s = strings.ReplaceAll(s, p, hidden)
-	}
-	return secretLooking.ReplaceAllString(s, hidden)
 }
 
 // failureCode is what Stats counts err under.

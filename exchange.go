@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // exchange trades a signed grant for a token at the token endpoint (RFC 7523
@@ -243,7 +245,7 @@ func (e *fetchError) Error() string {
 	if e.about.persons != nil {
 		persons = e.about.persons()
 	}
-	return fmt.Sprintf("maskinporten: %s: %s", e.about, redact(e.err.Error(), persons...))
+	return fmt.Sprintf("maskinporten: %s: %s", e.about, redact.Secrets(e.err.Error(), persons...))
 }
 
 func (e *fetchError) Unwrap() error { return e.err }

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // networkError is a request that got no answer, or half of one, with what to
@@ -151,7 +153,7 @@ func seen(chain []*x509.Certificate) string {
 	if len(chain) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(": it was issued to %q by %q", clean(chain[0].Subject.String(), 200), clean(chain[0].Issuer.String(), 200))
+	return fmt.Sprintf(": it was issued to %q by %q", redact.Clean(chain[0].Subject.String(), 200), redact.Clean(chain[0].Issuer.String(), 200))
 }
 
 func seenIn(err error) string {

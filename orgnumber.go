@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // OrgNumber is a Norwegian organisation number: nine digits that pass the
@@ -59,4 +61,4 @@ var elevenDigits = regexp.MustCompile(`[0-9]{11}`)
 
 // shown is a bad number as an error shows it: what was given in its place may
 // be a person's.
-func shown(s string) string { return clean(elevenDigits.ReplaceAllString(s, hidden), 40) }
+func shown(s string) string { return redact.Clean(elevenDigits.ReplaceAllString(s, redact.Hidden), 40) }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Request says what a token is for. The zero value of a field leaves its
@@ -195,16 +197,14 @@ func (r Request) normalized() Request {
 // redacted shows that there is a person, not who.
 func (r Request) redacted() Request {
 	if r.PID != "" {
-		r.PID = hidden
+		r.PID = redact.Hidden
 	}
 	if strings.HasPrefix(r.Consent.From, consentOrganisation) || r.Consent.From == "" {
 		return r
 	}
-	r.Consent.From = hidden
+	r.Consent.From = redact.Hidden
 	return r
 }
-
-const hidden = "[hidden]"
 
 // persons is the national identity numbers in r.
 func (r Request) persons() []string {

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Transport is an [http.RoundTripper] that puts a token on calls to the hosts
@@ -69,7 +71,7 @@ func (c *Client) Transport(r Request, base http.RoundTripper, hosts ...string) (
 
 func parseHost(s string) (host, error) {
 	fail := func() (host, error) {
-		return host{}, invalid("hosts", fmt.Sprintf("%q is not a host: give api.example.no or api.example.no:8443, without scheme, path or wildcard, in ASCII", clean(s, 100)))
+		return host{}, invalid("hosts", fmt.Sprintf("%q is not a host: give api.example.no or api.example.no:8443, without scheme, path or wildcard, in ASCII", redact.Clean(s, 100)))
 	}
 	if ip := net.ParseIP(strings.Trim(s, "[]")); ip != nil {
 		return host{name: strings.Trim(s, "[]")}, nil
@@ -283,7 +285,7 @@ func hostOf(req *http.Request) string {
 	if req.Host != "" && req.Host != req.URL.Host {
 		at += " (Host: " + req.Host + ")"
 	}
-	return clean(at, 200)
+	return redact.Clean(at, 200)
 }
 
 // String names the hosts.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // What [Verifier.Verify] found. Both are also what a program that does not
@@ -156,7 +158,7 @@ func (p jwtParts) parseHeader() (*jwtHeader, error) {
 	}
 	switch _, ok := hashes[h.Alg]; {
 	case !ok:
-		return nil, fmt.Errorf("its alg is %q: Maskinporten signs with RS256, RS384 or RS512", clean(h.Alg, 20))
+		return nil, fmt.Errorf("its alg is %q: Maskinporten signs with RS256, RS384 or RS512", redact.Clean(h.Alg, 20))
 	case h.Crit != nil:
 		return nil, errors.New("its header demands an extension (crit) that is not known here")
 	case h.Kid == "":
@@ -168,7 +170,7 @@ func (p jwtParts) parseHeader() (*jwtHeader, error) {
 func (v *Verifier) check(c *Claims, now time.Time) error {
 	switch {
 	case c.Issuer != v.env.Issuer:
-		return invalidToken(fmt.Errorf("its issuer is %q, not %q", clean(c.Issuer, 100), v.env.Issuer))
+		return invalidToken(fmt.Errorf("its issuer is %q, not %q", redact.Clean(c.Issuer, 100), v.env.Issuer))
 	case c.IssuedAt.IsZero() || c.Expiry.IsZero():
 		return invalidToken(errors.New("it states no iat or no exp"))
 	case !now.Before(c.Expiry):

@@ -1,0 +1,37 @@
+package redact
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestClean(t *testing.T) {
+	jwt := "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl"
+	for _, tt := range []struct {
+		name, reason, in, want string
+		n                      int
+		known                  []string
+	}{
+		{"line breaks", "a log line is one line", "a\r\nb\tc", "a  b c", 20, nil},
+		{"escapes", "a terminal must not obey foreign text", "a\x1b[31mb\x00\u202e", "a[31mb", 20, nil},
+		{"length", "in characters", "æøåæøå", "æøå…", 4, nil},
+		{"token", "the look of a JWT suffices", "got " + jwt, "got [hidden]", 40, nil},
+		{"cut token", "half of a secret is a secret", "0123456789 " + jwt, "0123456789 [hi…", 15, nil},
+		{"base64", "a key has no dots", strings.Repeat("QUJD", 16), "[hidden]", 40, nil},
+		{"known", "a short one has no look", "token abc123 refused", "token [hidden] refused", 40, []string{"abc123"}},
+		{"empty known", "nothing is nothing to take out", "ab", "ab", 40, []string{""}},
+		{"host", "a host name is no secret", "inntekt.api.skatteetaten.no", "inntekt.api.skatteetaten.no", 40, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			assert.Equal(t, tt.want, Clean(tt.in, tt.n, tt.known...), tt.reason)
+		})
+	}
+}
+
+func TestFirstLine(t *testing.T) {
+	assert.Equal(t, "<html> … Request Rejected", FirstLine([]byte("\n \n<html>\n<title>Request Rejected</title>")), "a page says whose it is in its title")
+	assert.Equal(t, "<html><title>Gone</title>", FirstLine([]byte("<html><title>Gone</title>\nmore")), "the title is not said twice")
+	assert.Empty(t, FirstLine([]byte(" \n\t")))
+}
