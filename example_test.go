@@ -81,7 +81,7 @@ func ExampleRequest_consumerOrg() {
 
 func ExampleError() {
 	fake := maskinportentest.New()
-	fake.AddClient(maskinportentest.Client{ID: "client-1", OrgNumber: maskinportentest.DefaultOrgNumber, Scopes: []string{"skatteetaten:inntekt"}})
+	fake.AddClient(maskinportentest.Integration{ID: "client-1", OrgNumber: maskinportentest.DefaultOrgNumber, Scopes: []string{"skatteetaten:inntekt"}})
 	client, err := maskinporten.New(fake.ConfigFor("client-1"))
 	if err != nil {
 		log.Fatal(err)

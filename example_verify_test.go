@@ -32,7 +32,7 @@ func ExampleVerifier_Verify() {
 // the fake.
 func ExampleVerifier_Require() {
 	fake := maskinportentest.New()
-	verifier, err := maskinporten.NewVerifier(fake.Environment(), fake.Client())
+	verifier, err := maskinporten.NewVerifier(fake.Environment(), fake.HTTPClient())
 	if err != nil {
 		panic(err)
 	}

@@ -134,7 +134,7 @@ func TestAltinnTradesForACustomer(t *testing.T) {
 		require.NoError(t, err)
 		const host = "ttd.apps.tt02.altinn.no"
 		fake.Handle(host, fake.Altinn().Guard("altinn:instances.read", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			require.Equal(t, maskinporten.OrgNumber(pension), maskinportentest.ClaimsFrom(r.Context()).Consumer)
+			require.Equal(t, maskinporten.OrgNumber(pension), maskinportentest.ClaimsFromContext(r.Context()).Consumer)
 		})))
 		transport, err := altinn.Transport(maskinporten.Request{Scope: "altinn:instances.read", ConsumerOrg: pension}, fake.Transport(), host)
 		require.NoError(t, err)

@@ -37,7 +37,7 @@ func TestCustomers(t *testing.T) {
 	var calls, mixed atomic.Int64
 	api := maskinportentest.HandlerTransport(fake.Guard(scope, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		calls.Add(1)
-		consumer := string(maskinportentest.ClaimsFrom(r.Context()).Consumer)
+		consumer := string(maskinportentest.ClaimsFromContext(r.Context()).Consumer)
 		if strings.TrimPrefix(r.URL.Path, "/") != consumer {
 			mixed.Add(1)
 		}

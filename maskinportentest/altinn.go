@@ -113,7 +113,7 @@ func (a *Altinn) serve(w http.ResponseWriter, r *http.Request) {
 	now := a.fake.now()
 	a.mu.Lock()
 	lifetime, asJSON := a.lifetime, a.asJSON
-	if len(a.exchanges) == mostGrants {
+	if len(a.exchanges) == maxGrants {
 		a.exchanges = a.exchanges[1:]
 	}
 	a.exchanges = append(a.exchanges, Exchange{Time: now, Claims: claims, Test: r.URL.Query().Get("test") == "true"})

@@ -20,7 +20,7 @@ type asked struct {
 }
 
 // readAsked reads what is asked for, each claim by its own rules.
-func (f *Fake) readAsked(claims map[string]any, client Client) (*asked, *refusal) {
+func (f *Fake) readAsked(claims map[string]any, client Integration) (*asked, *refusal) {
 	a := &asked{consumer: client.OrgNumber}
 	var ok bool
 	if a.scope, ok = claims["scope"].(string); !ok || a.scope == "" {
@@ -62,7 +62,7 @@ func (f *Fake) readAsked(claims map[string]any, client Client) (*asked, *refusal
 	return a, nil
 }
 
-func readConsumer(claims map[string]any, client Client, a *asked) *refusal {
+func readConsumer(claims map[string]any, client Integration, a *asked) *refusal {
 	consumer, delegated := claims["consumer_org"]
 	behalf, old := claims["iss_onbehalfof"]
 	switch {
@@ -89,9 +89,9 @@ func readConsumer(claims map[string]any, client Client, a *asked) *refusal {
 	return nil
 }
 
-// authorize tells whether the client, its owner and the consumer may have the
+// authorize reports whether the client, its owner and the consumer may have the
 // scopes.
-func (f *Fake) authorize(a *asked, client Client) *refusal {
+func (f *Fake) authorize(a *asked, client Integration) *refusal {
 	for _, s := range a.scopes {
 		switch {
 		case client.IntegrationType != "" && client.IntegrationType != "maskinporten":

@@ -12,7 +12,7 @@ import (
 )
 
 // authenticate finds the key by the header and verifies the signature with it.
-func (f *Fake) authenticate(g *Grant, token *jws, client Client) (amr string, bad *refusal) {
+func (f *Fake) authenticate(g *Grant, token *jws, client Integration) (amr string, bad *refusal) {
 	for _, name := range slices.Sorted(maps.Keys(token.header)) {
 		if !slices.Contains([]string{"alg", "typ", "x5c", "kid"}, name) {
 			return "", invalidAssertion("Unknown header " + name)
@@ -49,7 +49,7 @@ func (f *Fake) authenticate(g *Grant, token *jws, client Client) (amr string, ba
 	return amr, nil
 }
 
-func (f *Fake) registeredKey(kid any, client Client) (*rsa.PublicKey, *refusal) {
+func (f *Fake) registeredKey(kid any, client Integration) (*rsa.PublicKey, *refusal) {
 	id, ok := kid.(string)
 	if !ok {
 		return nil, invalidAssertion("kid must be a string")

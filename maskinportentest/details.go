@@ -21,7 +21,7 @@ const (
 
 // readDetails checks the authorization_details of a grant and makes those of
 // the token.
-func (f *Fake) readDetails(v any, client Client, consumer string) ([]map[string]any, *refusal) {
+func (f *Fake) readDetails(v any, client Integration, consumer string) ([]map[string]any, *refusal) {
 	list, ok := v.([]any)
 	if !ok || len(list) != 1 {
 		return nil, refuse("MP-303", "authorization_details must be an array with one object: one party a request")
@@ -45,7 +45,7 @@ func (f *Fake) readDetails(v any, client Client, consumer string) ([]map[string]
 	return []map[string]any{out}, bad
 }
 
-func (f *Fake) readSystemUser(detail map[string]any, client Client) (map[string]any, *refusal) {
+func (f *Fake) readSystemUser(detail map[string]any, client Integration) (map[string]any, *refusal) {
 	if bad := onlyFields(detail, "type", "systemuser_org", "externalRef"); bad != nil {
 		return nil, bad
 	}

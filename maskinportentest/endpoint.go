@@ -125,7 +125,7 @@ type usedGrants struct {
 
 const firstSweep = 1024
 
-// use tells whether the grant is used for the first time.
+// use reports whether the grant is used for the first time.
 func (u *usedGrants) use(key string, expires, now int64) bool {
 	if u.expiry == nil {
 		u.expiry = make(map[string]int64)
@@ -152,15 +152,15 @@ type grantLog struct {
 	latest []Grant // a ring once it is full
 }
 
-const mostGrants = 1000
+const maxGrants = 1000
 
 func (f *Fake) logGrant(g Grant) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.log.latest) < mostGrants {
+	if len(f.log.latest) < maxGrants {
 		f.log.latest = append(f.log.latest, g)
 	} else {
-		f.log.latest[f.log.total%mostGrants] = g
+		f.log.latest[f.log.total%maxGrants] = g
 	}
 	f.log.total++
 }
@@ -179,10 +179,10 @@ func (f *Fake) TokenRequests() int {
 func (f *Fake) Grants() []Grant {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.log.total <= mostGrants {
+	if f.log.total <= maxGrants {
 		return slices.Clone(f.log.latest)
 	}
-	oldest := f.log.total % mostGrants
+	oldest := f.log.total % maxGrants
 	return slices.Concat(f.log.latest[oldest:], f.log.latest[:oldest])
 }
 
@@ -193,5 +193,5 @@ func (f *Fake) LastGrant() Grant {
 	if f.log.total == 0 {
 		return Grant{}
 	}
-	return f.log.latest[(f.log.total-1)%mostGrants]
+	return f.log.latest[(f.log.total-1)%maxGrants]
 }

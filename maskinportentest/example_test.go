@@ -35,7 +35,7 @@ func balance(client *maskinporten.Client, base http.RoundTripper) (string, error
 func Example() {
 	fake := maskinportentest.New()
 	fake.Handle("api.bank.example", fake.Guard("bank:saldo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "saldo for %s: 100 kr", maskinportentest.ClaimsFrom(r.Context()).Consumer)
+		fmt.Fprintf(w, "saldo for %s: 100 kr", maskinportentest.ClaimsFromContext(r.Context()).Consumer)
 	})))
 
 	client, err := maskinporten.New(fake.Config())

@@ -75,7 +75,7 @@ type Fake struct {
 
 // New is a Fake in memory that stands in for [maskinporten.Test]: code that
 // names that environment works against it, as long as it uses
-// [Fake.Transport] or [Fake.Client].
+// [Fake.Transport] or [Fake.HTTPClient].
 func New() *Fake { return NewFor(maskinporten.Test) }
 
 // NewFor is a Fake in memory that stands in for env. For [maskinporten.Prod]
@@ -93,7 +93,7 @@ func NewFor(env maskinporten.Environment) *Fake {
 	}
 	f.registry.init()
 	f.altinn = &Altinn{fake: f, lifetime: 30 * time.Minute}
-	f.AddClient(Client{ID: DefaultClientID, OrgNumber: DefaultOrgNumber})
+	f.AddClient(Integration{ID: DefaultClientID, OrgNumber: DefaultOrgNumber})
 	return f
 }
 
@@ -102,7 +102,7 @@ func NewFor(env maskinporten.Environment) *Fake {
 func NewServer() *Fake { return serve("http", (*httptest.Server).Start) }
 
 // NewTLSServer is as [NewServer], over TLS. Its certificate is trusted by
-// [Fake.Client] and by the HTTPClient of [Fake.Config].
+// [Fake.HTTPClient] and by the HTTPClient of [Fake.Config].
 func NewTLSServer() *Fake { return serve("https", (*httptest.Server).StartTLS) }
 
 func serve(scheme string, start func(*httptest.Server)) *Fake {
@@ -150,12 +150,12 @@ func (f *Fake) ConfigFor(clientID string) maskinporten.Config {
 		Environment: f.env,
 		ClientID:    clientID,
 		Credential:  Certificate{OrgNumber: c.OrgNumber, Production: f.authority.production}.Credential(),
-		HTTPClient:  f.Client(),
+		HTTPClient:  f.HTTPClient(),
 	}
 }
 
-// Client calls the Fake: over the network if it is a server, else in memory.
-func (f *Fake) Client() *http.Client {
+// HTTPClient calls the Fake: over the network if it is a server, else in memory.
+func (f *Fake) HTTPClient() *http.Client {
 	if f.server != nil {
 		return f.server.Client()
 	}

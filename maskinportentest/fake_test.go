@@ -157,7 +157,7 @@ func TestMetadata(t *testing.T) {
 	server := maskinportentest.NewServer()
 	defer server.Close()
 	for _, fake := range []*maskinportentest.Fake{maskinportentest.New(), server} {
-		env, err := maskinporten.Discover(t.Context(), fake.Client(), fake.WellKnownURL())
+		env, err := maskinporten.Discover(t.Context(), fake.HTTPClient(), fake.WellKnownURL())
 		require.NoError(t, err)
 		require.Equal(t, fake.Environment(), env)
 	}
@@ -204,11 +204,11 @@ func TestInMemoryTime(t *testing.T) {
 		require.NoError(t, err, "the token has expired, another is got")
 		require.Equal(t, 2, fake.TokenRequests())
 
-		resp, err := fake.Client().Get(fake.Environment().JWKSURL)
+		resp, err := fake.HTTPClient().Get(fake.Environment().JWKSURL)
 		require.NoError(t, err)
 		require.Equal(t, time.Now().UTC().Format(http.TimeFormat), resp.Header.Get("Date"))
 		fake.SetClock(time.Hour)
-		resp, err = fake.Client().Get(fake.Environment().JWKSURL)
+		resp, err = fake.HTTPClient().Get(fake.Environment().JWKSURL)
 		require.NoError(t, err)
 		require.Equal(t, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat), resp.Header.Get("Date"))
 	})
@@ -284,7 +284,7 @@ func TestFaults(t *testing.T) {
 	for _, fake := range []*maskinportentest.Fake{maskinportentest.New(), server} {
 		answer := func() (*http.Response, string, error) {
 			body := form(newRaw(fake.Environment()).sign(t)).Encode()
-			resp, err := fake.Client().Post(fake.Environment().TokenURL, "application/x-www-form-urlencoded", strings.NewReader(body))
+			resp, err := fake.HTTPClient().Post(fake.Environment().TokenURL, "application/x-www-form-urlencoded", strings.NewReader(body))
 			if err != nil {
 				return nil, "", err
 			}
@@ -351,7 +351,7 @@ func TestCloseWhileDelayed(t *testing.T) {
 	fake.Fail(maskinportentest.Fault{Delay: time.Hour, When: func(maskinportentest.Grant) bool { close(arrived); return true }})
 	failed := make(chan error)
 	go func() {
-		_, err := fake.Client().Post(fake.Environment().TokenURL, "application/x-www-form-urlencoded", strings.NewReader("x"))
+		_, err := fake.HTTPClient().Post(fake.Environment().TokenURL, "application/x-www-form-urlencoded", strings.NewReader("x"))
 		failed <- err
 	}()
 	<-arrived
@@ -388,7 +388,7 @@ func TestTokenLifetime(t *testing.T) {
 // Several clients, each with what it may.
 func TestClients(t *testing.T) {
 	fake := maskinportentest.New()
-	fake.AddClient(maskinportentest.Client{ID: "bank", OrgNumber: otherOrg, Scopes: []string{"bank:saldo"}, OnBehalfOf: map[string]string{"kunde-1": thirdOrg}})
+	fake.AddClient(maskinportentest.Integration{ID: "bank", OrgNumber: otherOrg, Scopes: []string{"bank:saldo"}, OnBehalfOf: map[string]string{"kunde-1": thirdOrg}})
 	client := newClient(t, fake.ConfigFor("bank"))
 	_, err := client.Token(t.Context(), maskinporten.Request{Scope: "bank:saldo"})
 	require.NoError(t, err)
@@ -423,7 +423,7 @@ func TestConcurrentPosts(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range posts {
 			wg.Go(func() {
-				resp, err := fake.Client().Post(fake.Environment().TokenURL, "application/x-www-form-urlencoded", strings.NewReader(form(grants[i%len(grants)]).Encode()))
+				resp, err := fake.HTTPClient().Post(fake.Environment().TokenURL, "application/x-www-form-urlencoded", strings.NewReader(form(grants[i%len(grants)]).Encode()))
 				if err != nil {
 					t.Error(err)
 					return

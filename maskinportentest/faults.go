@@ -126,7 +126,7 @@ func (f *faults) take(g Grant) Fault {
 	return Fault{}
 }
 
-// spend counts c down. It tells whether there was any left.
+// spend counts c down. It reports whether there was any left.
 func (f *faults) spend(c *counted) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,7 +147,7 @@ func (f Fault) check() {
 	}
 }
 
-// answers tells whether the fault answers in Maskinporten's place.
+// answers reports whether the fault answers in Maskinporten's place.
 func (f Fault) answers() bool {
 	return f.MPCode != "" || f.Code != "" || f.Description != "" || f.Status != 0 || f.Body != "" || f.Header != nil || f.RetryAfter != 0 || f.Cut
 }
@@ -207,7 +207,7 @@ func (f Fault) answer(w http.ResponseWriter, issuer string) {
 	panic(http.ErrAbortHandler)
 }
 
-// wait sleeps as long as the fault says. It tells whether the caller is still
+// wait sleeps as long as the fault says. It reports whether the caller is still
 // there.
 func (f Fault) wait(r *http.Request) bool {
 	if f.Delay <= 0 {

@@ -31,7 +31,7 @@ type Grant struct {
 	AccessToken string // if one was issued, also where its answer was lost
 }
 
-// Accepted tells whether a token was issued and answered.
+// Accepted reports whether a token was issued and answered.
 func (g Grant) Accepted() bool { return g.Status == 200 && g.AccessToken != "" }
 
 // Request is what was asked for, in the library's terms.
@@ -121,29 +121,29 @@ func (f *Fake) judge(g *Grant, token *jws, assertion string) answer {
 	return f.issue(asked, client, amr)
 }
 
-func (f *Fake) issuerOf(token *jws) (Client, *refusal) {
+func (f *Fake) issuerOf(token *jws) (Integration, *refusal) {
 	id, ok := token.claims["iss"].(string)
 	switch {
 	case !ok:
-		return Client{}, invalidAssertion("iss must be the client id, as a string")
+		return Integration{}, invalidAssertion("iss must be the client id, as a string")
 	case !printable(id):
-		return Client{}, refuse("MP-011", "iss holds a space, a line break or a control character")
+		return Integration{}, refuse("MP-011", "iss holds a space, a line break or a control character")
 	}
 	client, ok := f.client(id)
 	if !ok {
-		return Client{}, refuse("MP-100", "client_id "+id)
+		return Integration{}, refuse("MP-100", "client_id "+id)
 	}
 	return client, nil
 }
 
 // Limits on time (Digdir, jwt grant page).
 const (
-	tolerance       = 10 * time.Second
-	longestLifetime = 120 // seconds
+	tolerance   = 10 * time.Second
+	maxLifetime = 120 // seconds
 )
 
 // checkTimeAndPlace holds the grant to this issuer, this moment and one use.
-func (f *Fake) checkTimeAndPlace(token *jws, assertion string, client Client) *refusal {
+func (f *Fake) checkTimeAndPlace(token *jws, assertion string, client Integration) *refusal {
 	if aud, ok := token.claims["aud"].(string); !ok {
 		return refuse("MP-110", "aud must be one string: "+f.env.Issuer)
 	} else if aud != f.env.Issuer {
@@ -161,7 +161,7 @@ func (f *Fake) checkTimeAndPlace(token *jws, assertion string, client Client) *r
 	switch issued := time.Unix(iat, 0); {
 	case issued.After(now.Add(tolerance)):
 		return invalidAssertion("Issue time is after now")
-	case exp-iat > longestLifetime:
+	case exp-iat > maxLifetime:
 		return invalidAssertion("exp is more than 120 seconds after iat")
 	case !time.Unix(exp, 0).After(now):
 		return refuse("MP-130", "exp has passed")

@@ -163,7 +163,7 @@ func TestGrantRefused(t *testing.T) {
 		{"kid a number", "a string", func(_ *fake, g *raw) { g.useKey(""); g.header["kid"] = 1 }, "", "invalid_grant", "kid"},
 		{"unknown kid", "not registered on the client", func(_ *fake, g *raw) { g.useKey("k1") }, "MP-124", "invalid_grant", "kid"},
 		{"another client's kid", "registered, but not here", func(f *fake, g *raw) {
-			f.AddClient(maskinportentest.Client{ID: "other", Keys: []maskinportentest.Key{{ID: "k1", Public: &testKey().PublicKey}}})
+			f.AddClient(maskinportentest.Integration{ID: "other", Keys: []maskinportentest.Key{{ID: "k1", Public: &testKey().PublicKey}}})
 			g.useKey("k1")
 		}, "MP-124", "invalid_grant", "kid"},
 		{"expired key", "keys live one year", func(f *fake, g *raw) {
@@ -271,10 +271,10 @@ func TestGrantRefused(t *testing.T) {
 
 		// Whether it may.
 		{"scope not registered", "on the client", func(f *fake, _ *raw) {
-			f.AddClient(maskinportentest.Client{ID: maskinportentest.DefaultClientID, Scopes: []string{"bank:lan"}})
+			f.AddClient(maskinportentest.Integration{ID: maskinportentest.DefaultClientID, Scopes: []string{"bank:lan"}})
 		}, "MP-200", "invalid_scope", "bank:saldo"},
 		{"integration type", "not Maskinporten's", func(f *fake, _ *raw) {
-			f.AddClient(maskinportentest.Client{ID: maskinportentest.DefaultClientID, IntegrationType: "idporten"})
+			f.AddClient(maskinportentest.Integration{ID: maskinportentest.DefaultClientID, IntegrationType: "idporten"})
 		}, "MP-201", "invalid_scope", "idporten"},
 		{"no access", "the API's owner has not granted it", func(f *fake, _ *raw) { f.GrantAccess("bank:saldo", otherOrg) }, "MP-250", "forbidden", maskinportentest.DefaultOrgNumber},
 		{"consumer without access", "the API's owner has not granted it", func(f *fake, g *raw) {
@@ -362,7 +362,7 @@ func TestGrantUsedOnce(t *testing.T) {
 	require.Equal(t, "MP-012", post(t, fake, assertion).mp(), "the same grant, without a jti")
 
 	g.claims["jti"], g.claims["scope"] = rand.Text(), "bank:lan"
-	fake.AddClient(maskinportentest.Client{ID: maskinportentest.DefaultClientID, Scopes: []string{"bank:saldo"}})
+	fake.AddClient(maskinportentest.Integration{ID: maskinportentest.DefaultClientID, Scopes: []string{"bank:saldo"}})
 	require.Equal(t, "MP-200", post(t, fake, g.sign(t)).mp())
 	require.Equal(t, "MP-012", post(t, fake, g.sign(t)).mp(), "a refused grant is used, too")
 }

@@ -23,7 +23,7 @@ func (d *Denied) Error() string { return fmt.Sprintf("maskinportentest: %d: %s",
 // the scope, and answers others as an API does: 401 to a token that is missing,
 // expired, forged or revoked, 403 to one that lacks the scope, both with a
 // WWW-Authenticate header as RFC 6750 has it. An empty scope takes any token.
-// api gets the token's claims from [ClaimsFrom].
+// api gets the token's claims from [ClaimsFromContext].
 func (f *Fake) Guard(scope string, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims, denied := f.Check(r, scope)
@@ -42,9 +42,9 @@ func withClaims(r *http.Request, c maskinporten.Claims) *http.Request {
 
 type claimsKey struct{}
 
-// ClaimsFrom are the claims of the token that [Fake.Guard] let through; the
+// ClaimsFromContext are the claims of the token that [Fake.Guard] let through; the
 // zero Claims in a handler that it does not guard.
-func ClaimsFrom(ctx context.Context) maskinporten.Claims {
+func ClaimsFromContext(ctx context.Context) maskinporten.Claims {
 	c, _ := ctx.Value(claimsKey{}).(maskinporten.Claims)
 	return c
 }

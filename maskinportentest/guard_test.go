@@ -20,7 +20,7 @@ import (
 func ExampleFake_Guard() {
 	fake := maskinportentest.New()
 	api := httptest.NewServer(fake.Guard("bank:saldo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims := maskinportentest.ClaimsFrom(r.Context())
+		claims := maskinportentest.ClaimsFromContext(r.Context())
 		fmt.Fprintf(w, "%s by %s", claims.Consumer, claims.Supplier)
 	})))
 	defer api.Close()
@@ -71,7 +71,7 @@ func TestGuard(t *testing.T) {
 			called := false
 			api := fake.Guard("bank:saldo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				called = true
-				require.EqualValues(t, maskinportentest.DefaultOrgNumber, maskinportentest.ClaimsFrom(r.Context()).Consumer)
+				require.EqualValues(t, maskinportentest.DefaultOrgNumber, maskinportentest.ClaimsFromContext(r.Context()).Consumer)
 			}))
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.Header["Authorization"] = tt.headers
@@ -107,7 +107,7 @@ func TestVerifyAgrees(t *testing.T) {
 func ExampleAltinn() {
 	fake := maskinportentest.New()
 	fake.Handle("platform.example", fake.Altinn().Guard("altinn:x", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, maskinportentest.ClaimsFrom(r.Context()).Consumer)
+		fmt.Fprint(w, maskinportentest.ClaimsFromContext(r.Context()).Consumer)
 	})))
 	client, err := maskinporten.New(fake.Config())
 	if err != nil {
@@ -140,7 +140,7 @@ func TestAltinn(t *testing.T) {
 			req, err := http.NewRequest(http.MethodGet, altinn.URL()+"/authentication/api/v1/exchange/maskinporten"+query, nil)
 			require.NoError(t, err)
 			req.Header.Set("Authorization", "Bearer "+token)
-			resp, err := fake.Client().Do(req)
+			resp, err := fake.HTTPClient().Do(req)
 			require.NoError(t, err)
 			body, err := io.ReadAll(resp.Body)
 			require.NoError(t, err)

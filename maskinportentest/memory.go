@@ -124,7 +124,7 @@ func incoming(req *http.Request, body io.ReadCloser) *http.Request {
 	return r
 }
 
-// serve runs the handler. It tells whether the answer is whole; err is for a
+// serve runs the handler. It reports whether the answer is whole; err is for a
 // connection that gave none.
 func (m memory) serve(recorder *httptest.ResponseRecorder, r *http.Request) (whole bool, err error) {
 	defer func() {

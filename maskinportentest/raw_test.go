@@ -149,7 +149,7 @@ func post(t *testing.T, fake *maskinportentest.Fake, assertion string) said {
 
 func send(t *testing.T, fake *maskinportentest.Fake, req *http.Request) said {
 	t.Helper()
-	resp, err := fake.Client().Do(req)
+	resp, err := fake.HTTPClient().Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)

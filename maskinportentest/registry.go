@@ -9,8 +9,8 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 )
 
-// Client is an integration as Samarbeidsportalen keeps it.
-type Client struct {
+// Integration is a client as Samarbeidsportalen keeps it.
+type Integration struct {
 	ID string
 
 	// OrgNumber is the organisation that owns it; empty means
@@ -56,7 +56,7 @@ type SystemUser struct {
 }
 
 // AddClient makes c known, in place of one with the same id.
-func (f *Fake) AddClient(c Client) {
+func (f *Fake) AddClient(c Integration) {
 	if c.OrgNumber == "" {
 		c.OrgNumber = DefaultOrgNumber
 	}
@@ -154,7 +154,7 @@ func (f *Fake) AddConsent(c maskinporten.ConsentClaim) {
 
 // registry is what Samarbeidsportalen and Altinn know.
 type registry struct {
-	clients     map[string]*Client // replaced, never changed
+	clients     map[string]*Integration // replaced, never changed
 	access      map[string]map[string]bool
 	delegations map[delegation]bool
 	strict      bool // about delegations
@@ -165,18 +165,18 @@ type registry struct {
 type delegation struct{ scope, consumer, supplier string }
 
 func (r *registry) init() {
-	r.clients = make(map[string]*Client)
+	r.clients = make(map[string]*Integration)
 	r.access = make(map[string]map[string]bool)
 	r.delegations = make(map[delegation]bool)
 	r.consents = make(map[string]maskinporten.ConsentClaim)
 }
 
-func (f *Fake) client(id string) (Client, bool) {
+func (f *Fake) client(id string) (Integration, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, ok := f.registry.clients[id]
 	if !ok {
-		return Client{}, false
+		return Integration{}, false
 	}
 	return *c, true
 }

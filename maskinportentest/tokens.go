@@ -105,7 +105,7 @@ func keySet(keys ...signingKey) map[string]any {
 }
 
 // issue makes the token for a grant that was accepted.
-func (f *Fake) issue(a *asked, client Client, amr string) answer {
+func (f *Fake) issue(a *asked, client Integration, amr string) answer {
 	now := f.now()
 	f.mu.Lock()
 	lifetime := int64(f.lifetime / time.Second)
