@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -128,41 +129,46 @@ type altinnTrade struct {
 func (a *altinnTrade) fetch(ctx context.Context, r *Request, refused *Credential) (*Token, *Credential, error) {
 	e := a.maskinporten.entryFor(r)
 	before := e.failure.Load()
-	replaced := false
-	for attempt := 1; ; {
-		t, _, err := a.maskinporten.token(ctx, e)
-		if err != nil {
-			if refused != nil && before != nil && e.failure.Load() == before {
-				return nil, refused, errSameRefused
+	var (
+		traded   *Token
+		cred     *Credential
+		err      error
+		replaced bool
+	)
+	endpoint.Retry(ctx, a.exchange.log, func() (time.Duration, bool) {
+		for {
+			t, _, failed := a.maskinporten.token(ctx, e)
+			if failed != nil {
+				cred, err = a.exchange.lastCredential(), failed
+				if refused != nil && before != nil && e.failure.Load() == before {
+					cred, err = refused, errCredentialUnchanged
+				}
+				return 0, false
 			}
-			return nil, a.exchange.lastCredential(), err
+			if traded, err = a.trade(ctx, r, t); err == nil {
+				a.maskinporten.accept(e, t)
+				return 0, false
+			}
+			var refusal *Error
+			if !replaced && errors.As(err, &refusal) && refusal.StatusCode == http.StatusUnauthorized && a.maskinporten.refuse(e, t, false) {
+				replaced = true
+				continue
+			}
+			return retryAfter(err), mayRetry(err)
 		}
-		traded, err := a.trade(ctx, r, t)
-		if err == nil {
-			a.maskinporten.accept(e, t)
-			return traded, nil, nil
-		}
-		var refusal *Error
-		if !replaced && errors.As(err, &refusal) && refusal.StatusCode == http.StatusUnauthorized && a.maskinporten.refuse(e, t, false) {
-			replaced = true
-			continue
-		}
-		if !pauseBefore(ctx, attempt+1, err, a.exchange.log) {
-			return nil, nil, err
-		}
-		attempt++
-	}
+	})
+	return traded, cred, err
 }
 
 // trade is one attempt.
 func (a *altinnTrade) trade(ctx context.Context, r *Request, t *Token) (*Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, endpoint.AttemptTimeout)
 	defer cancel()
-	endpoint := a.Platform + "/authentication/api/v1/exchange/maskinporten"
+	address := a.Platform + "/authentication/api/v1/exchange/maskinporten"
 	if a.TestOrg {
-		endpoint += "?test=true"
+		address += "?test=true"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, a.failed(r, err)
 	}
@@ -172,16 +178,16 @@ func (a *altinnTrade) trade(ctx context.Context, r *Request, t *Token) (*Token, 
 	sent := time.Now()
 	resp, err := a.exchange.http.Do(req)
 	if err != nil {
-		return nil, a.failed(r, explainNetwork(err, endpoint, a.exchange.http))
+		return nil, a.failed(r, endpoint.Explain(err, address, a.exchange.http))
 	}
 	defer resp.Body.Close()
-	body, err := readBounded(resp.Body)
+	body, err := endpoint.ReadBody(resp.Body)
 	if err != nil {
-		return nil, a.failed(r, explainNetwork(err, endpoint, a.exchange.http))
+		return nil, a.failed(r, endpoint.Explain(err, address, a.exchange.http))
 	}
 	if resp.StatusCode != http.StatusOK {
-		refusal := a.exchange.refused(r, resp, body, time.Now())
-		refusal.about = a.about(r)
+		refusal := a.exchange.parseRefusal(r, resp, body)
+		refusal.request = a.about(r)
 		if refusal.Description == "" {
 			refusal.Description = redact.FirstLine(body, r.persons()...)
 		}
@@ -189,7 +195,7 @@ func (a *altinnTrade) trade(ctx context.Context, r *Request, t *Token) (*Token, 
 	}
 	access, lifetime, err := parseAltinn(body, resp.Header, time.Now())
 	if err != nil {
-		return nil, a.failed(r, &answerError{reason: err.Error()})
+		return nil, a.failed(r, &endpoint.AnswerError{Reason: err.Error()})
 	}
 	if err := checkConsumer(access, r); err != nil {
 		return nil, a.failed(r, err)
@@ -239,28 +245,28 @@ func (p jwtParts) lifetime(h http.Header, now time.Time) (time.Duration, error) 
 		}
 		made = float64(now.Unix())
 	}
-	return seconds(times.Expires - made)
+	return endpoint.Lifetime(times.Expires - made)
 }
 
-func (a *altinnTrade) about(r *Request) about {
-	at := a.exchange.about(r)
+func (a *altinnTrade) about(r *Request) requestInfo {
+	at := a.exchange.requestInfo(r)
 	at.platform = a.Platform
 	return at
 }
 
 func (a *altinnTrade) failed(r *Request, err error) error {
-	return &fetchError{about: a.about(r), err: err}
+	return &fetchError{request: a.about(r), err: err}
 }
 
 // altinnRemedy is what to do about a refusal by Altinn's exchange.
 func (e *Error) altinnRemedy() string {
-	platform := e.about.platform
+	platform := e.request.platform
 	switch {
 	case e.StatusCode == http.StatusUnauthorized:
 		return fmt.Sprintf("Altinn did not take the Maskinporten token from %s, nor a new one: the two must be of the same environment (prod with %s, test with %s). Altinn also answers so when something of its own is out of order.",
-			e.about.env.name(), AltinnProd.Platform, AltinnTT02.Platform)
+			e.request.environment, AltinnProd.Platform, AltinnTT02.Platform)
 	case e.StatusCode == http.StatusForbidden:
-		return fmt.Sprintf("Altinn knows the token, but does not trade it: check that the scope %q is one that Altinn's APIs take.", e.about.scope)
+		return fmt.Sprintf("Altinn knows the token, but does not trade it: check that the scope %q is one that Altinn's APIs take.", e.request.scope)
 	case e.StatusCode == http.StatusNotFound, e.StatusCode/100 == 3:
 		return fmt.Sprintf("Check the platform's address, %s, and whether a proxy answers in its place.", platform)
 	case e.StatusCode == http.StatusTooManyRequests:

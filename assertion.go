@@ -1,13 +1,11 @@
 package maskinporten
 
 import (
-	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -128,45 +126,4 @@ func (rs256) Verify(signingString string, sig []byte, key any) error {
 	digest := crypto.SHA256.New()
 	digest.Write([]byte(signingString))
 	return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest.Sum(nil), sig)
-}
-
-// assertion asks the source for its credential and signs a grant for r. Both
-// may hang, in a file system or an HSM that does not answer, and Sign takes no
-// context: the flight leaves them behind (cache.fly).
-func (x *exchange) assertion(ctx context.Context, r *Request, refused *Credential) (string, *Credential, error) {
-	cred, err := x.credential(ctx)
-	if err != nil {
-		return "", cred, err
-	}
-	if refused != nil && cred.same(refused) {
-		return "", cred, errSameRefused
-	}
-	if err := r.checkOwner(cred); err != nil {
-		return "", cred, err
-	}
-	assertion, err := cred.sign(newGrant(x.env, x.clientID, r, x.clock.now()))
-	return assertion, cred, err
-}
-
-// credential is the source's, fit to sign with now.
-func (x *exchange) credential(ctx context.Context) (*Credential, error) {
-	var (
-		cred *Credential
-		err  error
-	)
-	if source, ok := x.source.(loggingSource); ok {
-		cred, err = source.credential(ctx, x.log)
-	} else {
-		cred, err = x.source.Credential(ctx)
-	}
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("getting the credential: %w", err)
-	case cred == nil:
-		return nil, errors.New("getting the credential: the source returned neither a credential nor an error")
-	}
-	x.last.Store(cred)
-	now := time.Now()
-	x.watch.look(cred, x.env, now, x.log)
-	return cred, cred.usable(now)
 }

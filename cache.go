@@ -17,7 +17,7 @@ import (
 type cache struct {
 	entries
 	fetch  func(ctx context.Context, key *Request, refused *Credential) (*Token, *Credential, error)
-	about  func(key *Request) about
+	about  func(key *Request) requestInfo
 	static bool // the credential can never be another
 	log    *slog.Logger
 
@@ -63,18 +63,15 @@ const (
 	// lastWords is for code that obeys its context to say why it failed; code
 	// that does not is left behind.
 	lastWords = 100 * time.Millisecond
-
-	errSameRefused     = constError("the credential that was refused is still in use")
-	errFlightAbandoned = constError("the credential source, the signer or the HTTP client ended the goroutine it was called on")
-	errFlightHangs     = constError("the credential source, the signer or the HTTP client did not come back")
 )
 
-type constError string
-
-func (e constError) Error() string { return string(e) }
+var (
+	errFlightAbandoned = errors.New("the credential source, the signer or the HTTP client ended the goroutine it was called on")
+	errFlightHangs     = errors.New("the credential source, the signer or the HTTP client did not come back")
+)
 
 func newCache(x *exchange, static bool, log *slog.Logger) *cache {
-	c := &cache{fetch: x.fetch, about: x.about, static: static, log: log}
+	c := &cache{fetch: x.fetch, about: x.requestInfo, static: static, log: log}
 	c.entries.init(maxEntries)
 	c.stats.Failures = make(map[string]int64)
 	return c
@@ -134,7 +131,7 @@ func (c *cache) token(ctx context.Context, e *entry) (t *Token, waited bool, err
 	}
 }
 
-const errGone = constError("the entry has left the cache")
+var errGone = errors.New("the entry has left the cache")
 
 // board decides what a caller gets: a token, an error, or a flight to wait for.
 func (c *cache) board(ctx context.Context, e *entry) (*Token, *flight, error) {
@@ -168,7 +165,7 @@ func (c *cache) board(ctx context.Context, e *entry) (*Token, *flight, error) {
 	var refused *Credential
 	if failed.holds(now) {
 		if c.static || failed.credential == nil || failed.temporary {
-			return nil, nil, ownError(failed.err)
+			return nil, nil, cloneError(failed.err)
 		}
 		// A new credential forgets refusals. Asking the source for it is
 		// the flight's business: it may take time, and one asks for all.
@@ -216,10 +213,10 @@ func (c *cache) explained(key *Request, err error) error {
 	case nil, *Error, *fetchError, *FieldError:
 		return err
 	}
-	if err == errSameRefused {
+	if err == errCredentialUnchanged {
 		return err
 	}
-	return &fetchError{about: c.about(key), err: err}
+	return &fetchError{request: c.about(key), err: err}
 }
 
 // panicError says that foreign code panicked, and not with what: the value may
@@ -247,7 +244,7 @@ func (c *cache) land(e *entry, f *flight, token *Token, cred *Credential, err er
 		if age(f.token.sent, now) < f.token.expired {
 			e.token.Store(f.token)
 		}
-	case errors.Is(f.err, errSameRefused) && before != nil:
+	case errors.Is(f.err, errCredentialUnchanged) && before != nil:
 		asked = false
 		f.err = before.err
 	default:
@@ -309,7 +306,7 @@ func (c *cache) wait(ctx context.Context, e *entry, f *flight) (*Token, error) {
 			if t := e.living(); t != nil {
 				return t, nil
 			}
-			return nil, ownError(f.err)
+			return nil, cloneError(f.err)
 		case <-enough:
 			if t := e.living(); t != nil {
 				f.slow.Store(true)
@@ -412,4 +409,20 @@ func (c *cache) snapshot() Stats {
 	s.Entries = c.len()
 	s.Waiters = int(c.waiters.Load())
 	return s
+}
+
+// failureCode returns what Stats counts err under.
+func failureCode(err error) string {
+	var refusal *Error
+	switch {
+	case errors.As(err, &refusal) && refusal.MPCode != "":
+		return refusal.MPCode
+	case errors.As(err, &refusal) && refusal.Code != "":
+		return refusal.Code
+	case refusal != nil && refusal.request.platform != "" && !refusal.Temporary():
+		return "altinn"
+	case errors.Is(err, ErrUnavailable):
+		return "unavailable"
+	}
+	return "local"
 }

@@ -16,13 +16,14 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
 
-// endpoint is a token endpoint in the place of cache.fetch: it counts fetches
+// fakeFetch is a token endpoint in the place of cache.fetch: it counts fetches
 // and answers as told.
-type endpoint struct {
+type fakeFetch struct {
 	fetches  atomic.Int64
 	lifetime time.Duration
 	latency  time.Duration
@@ -30,7 +31,7 @@ type endpoint struct {
 	hook     func(ctx context.Context, key *Request)
 }
 
-func (p *endpoint) fetch(ctx context.Context, key *Request, refused *Credential) (*Token, *Credential, error) {
+func (p *fakeFetch) fetch(ctx context.Context, key *Request, refused *Credential) (*Token, *Credential, error) {
 	n := p.fetches.Add(1)
 	sent := time.Now()
 	if p.hook != nil {
@@ -38,7 +39,7 @@ func (p *endpoint) fetch(ctx context.Context, key *Request, refused *Credential)
 	}
 	sleep(ctx, p.latency)
 	if err := ctx.Err(); err != nil {
-		return nil, nil, &fetchError{err: &networkError{err: err}}
+		return nil, nil, &fetchError{err: endpoint.Explain(err, Test.TokenURL, http.DefaultClient)}
 	}
 	if p.fail != nil {
 		if err := p.fail(key); err != nil {
@@ -48,12 +49,12 @@ func (p *endpoint) fetch(ctx context.Context, key *Request, refused *Credential)
 	return newToken(fmt.Sprintf("%s/%s#%d", key.Scope, key.ConsumerOrg, n), key.Scope, sent, p.lifetime), nil, nil
 }
 
-func (p *endpoint) cache(t *testing.T) *cache {
+func (p *fakeFetch) cache(t *testing.T) *cache {
 	t.Helper()
 	return p.cacheLogging(slog.New(slog.DiscardHandler))
 }
 
-func (p *endpoint) cacheLogging(log *slog.Logger) *cache {
+func (p *fakeFetch) cacheLogging(log *slog.Logger) *cache {
 	c := newCache(&exchange{}, true, log)
 	c.fetch = p.fetch
 	return c
@@ -130,7 +131,7 @@ func withMonotonic(t time.Time, by time.Duration) time.Time {
 // A hit vouches for a token without the wall clock for a millisecond at most,
 // and never into the time when it is stale.
 func TestVouching(t *testing.T) {
-	p := &endpoint{lifetime: time.Hour}
+	p := &fakeFetch{lifetime: time.Hour}
 	c := p.cache(t)
 	s := source(c, "s")
 	token, _ := s.TokenContext(t.Context())
@@ -149,7 +150,7 @@ func TestLifecycleCountsRequests(t *testing.T) {
 	for _, lifetime := range []time.Duration{time.Second, 5 * time.Second, 8 * time.Second, 120 * time.Second, 599 * time.Second, time.Hour} {
 		t.Run(lifetime.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &endpoint{lifetime: lifetime, latency: min(lifetime/50, time.Second)}
+				p := &fakeFetch{lifetime: lifetime, latency: min(lifetime/50, time.Second)}
 				s := source(p.cache(t), "s")
 				_, err := s.TokenContext(t.Context())
 				require.NoError(t, err)
@@ -176,7 +177,7 @@ func TestLifecycleCountsRequests(t *testing.T) {
 
 func TestStaleIsServedAtOnceAndRefreshedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second}
 		s := source(p.cache(t), "s")
 		first, err := s.TokenContext(t.Context())
 		require.NoError(t, err)
@@ -200,7 +201,7 @@ func TestStaleIsServedAtOnceAndRefreshedOnce(t *testing.T) {
 
 func TestRefreshOutlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second, latency: time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second, latency: time.Second}
 		s := source(p.cache(t), "s")
 		first, _ := s.TokenContext(t.Context())
 		time.Sleep(95 * time.Second)
@@ -229,7 +230,7 @@ func TestFailedRefreshIsPacedAndLoggedOnce(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log strings.Builder
-				p := &endpoint{lifetime: 120 * time.Second}
+				p := &fakeFetch{lifetime: 120 * time.Second}
 				c := p.cacheLogging(slog.New(slog.NewTextHandler(&log, nil)))
 				s := source(c, "s")
 				first, _ := s.TokenContext(t.Context())
@@ -262,7 +263,7 @@ func TestFailedRefreshIsPacedAndLoggedOnce(t *testing.T) {
 
 func TestExpiredIsOneFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second, latency: 3 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second, latency: 3 * time.Second}
 		c := p.cache(t)
 		s := source(c, "s")
 		start := time.Now()
@@ -299,7 +300,7 @@ func TestExpiredIsOneFlight(t *testing.T) {
 
 func TestLeaderLeavesFlightGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second, latency: 3 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second, latency: 3 * time.Second}
 		s := source(p.cache(t), "s")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -314,7 +315,7 @@ func TestLeaderLeavesFlightGoesOn(t *testing.T) {
 }
 
 func TestEndedContextFetchesNothing(t *testing.T) {
-	p := &endpoint{lifetime: time.Minute}
+	p := &fakeFetch{lifetime: time.Minute}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := source(p.cache(t), "s").TokenContext(ctx)
@@ -333,7 +334,7 @@ func TestForeignCodePoisonsNothing(t *testing.T) {
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &endpoint{lifetime: time.Minute}
+				p := &fakeFetch{lifetime: time.Minute}
 				c := p.cache(t)
 				p.hook = func(_ context.Context, key *Request) {
 					if key.Scope == "bad" && p.fetches.Load() == 1 {
@@ -365,7 +366,7 @@ func TestFailuresAreSharedAndRemembered(t *testing.T) {
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &endpoint{lifetime: time.Minute, latency: 300 * time.Millisecond, fail: func(k *Request) error {
+				p := &fakeFetch{lifetime: time.Minute, latency: 300 * time.Millisecond, fail: func(k *Request) error {
 					if k.Scope == "bad" {
 						return tt.err
 					}
@@ -405,7 +406,7 @@ func TestFailuresAreSharedAndRemembered(t *testing.T) {
 
 func TestLivingTokenOutlastsARefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second}
 		s := source(p.cache(t), "s")
 		first, _ := s.TokenContext(t.Context())
 		p.fail = func(*Request) error { return refusalError() }
@@ -423,7 +424,7 @@ func TestLivingTokenOutlastsARefusal(t *testing.T) {
 
 func TestNobodyWaitsForAnEndpointThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second}
 		s := source(p.cache(t), "s")
 		first, _ := s.TokenContext(t.Context())
 		p.latency = time.Hour
@@ -442,7 +443,7 @@ func TestNobodyWaitsForAnEndpointThatHangs(t *testing.T) {
 
 func TestAfterIdlingNobodyWaitsForAnEndpointThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second}
 		s := source(p.cache(t), "s")
 		first, _ := s.TokenContext(t.Context())
 		p.latency = time.Hour
@@ -463,7 +464,7 @@ func TestAfterIdlingNobodyWaitsForAnEndpointThatHangs(t *testing.T) {
 
 func TestTokenPastItsTimeIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: time.Second, latency: 2 * time.Second}
+		p := &fakeFetch{lifetime: time.Second, latency: 2 * time.Second}
 		c := p.cache(t)
 		s := source(c, "s")
 		_, err := s.TokenContext(t.Context())
@@ -474,7 +475,7 @@ func TestTokenPastItsTimeIsNotKept(t *testing.T) {
 
 func TestInvalidateDropsExactlyOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second}
 		c := p.cache(t)
 		s, other := source(c, "s"), source(c, "other")
 		first, _ := s.TokenContext(t.Context())
@@ -494,7 +495,7 @@ func TestInvalidateDropsExactlyOne(t *testing.T) {
 
 func TestInvalidatedTokenDoesNotComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second}
 		c := p.cache(t)
 		s := source(c, "s")
 		first, _ := s.TokenContext(t.Context())
@@ -509,7 +510,7 @@ func TestAroundReuseTokenSourceNobodyWaits(t *testing.T) {
 	for _, lifetime := range []time.Duration{8 * time.Second, 120 * time.Second, time.Hour} {
 		t.Run(lifetime.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &endpoint{lifetime: lifetime}
+				p := &fakeFetch{lifetime: lifetime}
 				s := oauth2.ReuseTokenSource(nil, source(p.cache(t), "s"))
 				_, err := s.Token()
 				require.NoError(t, err)
@@ -546,7 +547,7 @@ func TestSweepGivesMemoryBack(t *testing.T) {
 		t.Run(tt.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const dead = 5000
-				p := &endpoint{lifetime: time.Hour}
+				p := &fakeFetch{lifetime: time.Hour}
 				c := p.cache(t)
 				get := func(kind string, i int) {
 					_, err := source(c, fmt.Sprintf("%s%d", kind, i)).TokenContext(t.Context())
@@ -577,7 +578,7 @@ func TestSweepGivesMemoryBack(t *testing.T) {
 
 func TestLimitEvictsTheLeastRecentlyUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: time.Hour}
+		p := &fakeFetch{lifetime: time.Hour}
 		c := p.cache(t)
 		c.limit = 1000
 		hot := source(c, "hot")
@@ -605,7 +606,7 @@ func TestLimitEvictsTheLeastRecentlyUsed(t *testing.T) {
 }
 
 func TestHitAllocatesNothing(t *testing.T) {
-	p := &endpoint{lifetime: time.Hour}
+	p := &fakeFetch{lifetime: time.Hour}
 	c := p.cache(t)
 	client := &Client{cache: c, source: &Credential{}}
 	s := source(c, "a b")
@@ -635,7 +636,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &endpoint{lifetime: 120 * time.Second}
+		p := &fakeFetch{lifetime: 120 * time.Second}
 		c := p.cache(t)
 		s := source(c, "s")
 		_, _ = s.TokenContext(t.Context())
@@ -668,7 +669,7 @@ func TestCacheAgainstAModel(t *testing.T) {
 				m := &model{dropped: map[string]bool{}, issued: map[string]time.Time{}}
 				lifetimes := []time.Duration{time.Second, 8 * time.Second, 2 * time.Minute, time.Hour}
 				lifetime := lifetimes[rnd.IntN(len(lifetimes))]
-				p := &endpoint{lifetime: lifetime}
+				p := &fakeFetch{lifetime: lifetime}
 				var mode atomic.Value
 				var latency atomic.Int64
 				mode.Store("ok")

@@ -84,13 +84,11 @@ type jwtParts struct {
 	header, payload, signature string
 }
 
-const (
-	// maxToken is far above any token of Maskinporten: those with a long
-	// consent have a few thousand characters.
-	maxToken = 64 << 10
+// maxToken is far above any token of Maskinporten: those with a long consent
+// have a few thousand characters.
+const maxToken = 64 << 10
 
-	errNotJWT = constError("it is not a JWT of three parts")
-)
+var errNotJWT = errors.New("it is not a JWT of three parts")
 
 // base64url is strict: a token has one spelling.
 var base64url = base64.RawURLEncoding.Strict()

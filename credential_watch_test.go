@@ -87,7 +87,7 @@ func TestWatchAtSigning(t *testing.T) {
 	cred, err := NewCredential(pkiKey(t, "key"), pkiCerts(t, "production", "prodca")...)
 	require.NoError(t, err)
 	var log bytes.Buffer
-	x := newExchange(Config{Environment: Test, ClientID: "id", Credential: cred}, slog.New(slog.NewTextHandler(&log, nil)))
+	x := newExchange(Test, "id", cred, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	for range 3 {
 		got, err := x.credential(context.Background())
 		require.NoError(t, err)

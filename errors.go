@@ -1,19 +1,14 @@
 package maskinporten
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
-
-	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // What a program may act on. Check with errors.Is; the text of an error is for
@@ -46,7 +41,7 @@ var (
 
 	// ErrWrongConsumer: the token that came speaks for another organisation
 	// than the one asked for. It was thrown away.
-	ErrWrongConsumer error = errWrongConsumer
+	ErrWrongConsumer = errors.New("the token is another consumer's")
 )
 
 // Error is an answer from the token endpoint, or from Altinn's exchange, that
@@ -64,38 +59,40 @@ type Error struct {
 	TraceID     string        // for Digdir's support
 	RetryAfter  time.Duration // how long the server asked to wait; zero if it did not say
 
-	about about
+	request requestInfo
 }
 
-// about is what an error needs to know of the request it came from.
-type about struct {
-	env      Environment
-	clientID string
-	scope    string
-	consumer string
-	persons  func() []string // whom the request is about; a func, because %#v prints what is in a struct
-	owner    string          // organisation number in the certificate
-	kid      string
-	chain    int           // certificates sent; 0 for a key id
-	skew     time.Duration // Maskinporten's clock minus ours
-	platform string        // of Altinn, for a trade there; else empty
+// requestInfo is what an error needs to know of the request it came from.
+type requestInfo struct {
+	environment string // its name: prod, test, ver2 or the issuer
+	issuer      string
+	tokenURL    string
+	clientID    string
+	scope       string
+	consumer    string
+	persons     func() []string // whom the request is about; a func, because %#v prints what is in a struct
+	owner       string          // organisation number in the certificate
+	kid         string
+	chain       int           // certificates sent; 0 for a key id
+	skew        time.Duration // Maskinporten's clock minus ours
+	platform    string        // of Altinn, for a trade there; else empty
 }
 
-func (a about) String() string {
-	s := fmt.Sprintf("token for scope %q", a.scope)
-	if a.consumer != "" {
-		s += " on behalf of " + a.consumer
+func (i requestInfo) String() string {
+	s := fmt.Sprintf("token for scope %q", i.scope)
+	if i.consumer != "" {
+		s += " on behalf of " + i.consumer
 	}
-	if a.platform != "" {
-		return "Altinn " + s + " from " + a.platform
+	if i.platform != "" {
+		return "Altinn " + s + " from " + i.platform
 	}
-	return s + " from " + a.env.name()
+	return s + " from " + i.environment
 }
 
 // Error is one line.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "maskinporten: %s: HTTP %d", e.about, e.StatusCode)
+	fmt.Fprintf(&b, "maskinporten: %s: HTTP %d", e.request, e.StatusCode)
 	for _, code := range []string{e.Code, e.MPCode} {
 		if code != "" {
 			b.WriteString(" " + code)
@@ -114,11 +111,11 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Temporary tells whether the same request may succeed later without anybody
+// Temporary reports whether the same request may succeed later without anybody
 // doing anything: 429, 5xx and, from Maskinporten, answers without an OAuth
 // error code. Altinn's refusals have none.
 func (e *Error) Temporary() bool {
-	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500 || e.Code == "" && e.about.platform == ""
+	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500 || e.Code == "" && e.request.platform == ""
 }
 
 // Is reports whether target is the sentinel for what e says.
@@ -162,90 +159,32 @@ func (e *Error) As(target any) bool {
 	return true
 }
 
-// aboutTime tells of a grant that was refused for its iat or exp.
+// aboutTime reports whether a grant was refused for its iat or exp.
 func (e *Error) aboutTime() bool {
 	return !e.Temporary() && (e.MPCode == "MP-130" || e.MPCode == "" && strings.Contains(strings.ToLower(e.Description), "issue time"))
 }
 
-var (
-	mpCode  = regexp.MustCompile(`\bMP-\d{3}\b`)
-	traceID = regexp.MustCompile(`\((?:trace[_ ]id|correlation[_ ]id): *([\w.:-]{1,100})\)`)
-)
+// A FieldError is bad input: which field, what is wrong with it and what
+// would be right. It is returned before anything is sent.
+type FieldError struct {
+	Field   string // ClientID, Request.Scope, MASKINPORTEN_ENV, …
+	Problem string
 
-// refused reads an answer that is no token (RFC 6749 §5.2). Nothing of it is
-// trusted to be what it should: all is cleaned, shortened and searched for
-// what must not be printed.
-func (x *exchange) refused(r *Request, resp *http.Response, body []byte, now time.Time) *Error {
-	a := x.about(r)
-	a.skew = x.clock.measured()
-	e := &Error{StatusCode: resp.StatusCode, RetryAfter: retryAfter(resp.Header, now), about: a}
-	persons := r.persons()
-	if said := errorFields(body); said != nil {
-		e.Description = redact.Clean(said["error_description"], 500, persons...)
-		e.URI = redact.Clean(said["error_uri"], 200, persons...)
-		if code := strings.TrimSpace(said["error"]); len(code) <= 100 && visibleASCII(code) {
-			e.Code = redact.Clean(code, 100, persons...)
-		}
-	} else {
-		e.Description = redact.FirstLine(body, persons...)
-	}
-	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode/100 == 3 {
-		e.Description = "it redirects, which is not followed: the assertion would go along"
-	}
-	e.MPCode = mpCode.FindString(e.URI)
-	if e.MPCode == "" {
-		e.MPCode = mpCode.FindString(e.Description)
-	}
-	if m := traceID.FindStringSubmatchIndex(e.Description); m != nil {
-		e.TraceID = e.Description[m[2]:m[3]]
-		e.Description = strings.TrimSpace(e.Description[:m[0]] + e.Description[m[1]:])
-	}
-	return e
+	err error
 }
 
-// errorFields is the texts in a JSON object; nil if body does not begin with
-// one. One that is not a text does not spoil the others, nor does what follows
-// the object: a refusal must not be taken for an outage.
-func errorFields(body []byte) map[string]string {
-	var fields map[string]json.RawMessage
-	body = bytes.TrimPrefix(body, []byte("\ufeff"))
-	if json.NewDecoder(bytes.NewReader(body)).Decode(&fields) != nil {
-		return nil
-	}
-	texts := make(map[string]string)
-	for _, name := range []string{"error", "error_description", "error_uri"} {
-		texts[name], _ = stringField(fields, name)
-	}
-	return texts
-}
+func (e *FieldError) Error() string { return fmt.Sprintf("maskinporten: %s %s", e.Field, e.Problem) }
 
-// retryAfter reads seconds or a date (RFC 9110 §10.2.3), capped at an hour.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	value := h.Get("Retry-After")
-	var wait time.Duration
-	if s, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		wait = time.Duration(min(s, 3600)) * time.Second
-	} else if date, err := http.ParseTime(value); err == nil {
-		if stamped, err := http.ParseTime(h.Get("Date")); err == nil {
-			now = stamped // the server's clock, by which its date is meant
-		}
-		wait = date.Sub(now)
-	}
-	return min(max(wait, 0), time.Hour)
-}
+// Unwrap is what reading the field failed with, if it was read.
+func (e *FieldError) Unwrap() error { return e.err }
 
-// failureCode is what Stats counts err under.
-func failureCode(err error) string {
-	var refusal *Error
-	switch {
-	case errors.As(err, &refusal) && refusal.MPCode != "":
-		return refusal.MPCode
-	case errors.As(err, &refusal) && refusal.Code != "":
-		return refusal.Code
-	case refusal != nil && refusal.about.platform != "" && !refusal.Temporary():
-		return "altinn"
-	case errors.Is(err, ErrUnavailable):
-		return "unavailable"
+func invalid(field, problem string) error { return &FieldError{Field: field, Problem: problem} }
+
+func invalidBecause(field string, err error) error {
+	reason := strings.ReplaceAll(err.Error(), "maskinporten: ", "") // once is enough
+	var inner *FieldError
+	if errors.As(err, &inner) && inner.Field == field {
+		return err
 	}
-	return "local"
+	return &FieldError{Field: field, Problem: "cannot be used: " + reason, err: err}
 }

@@ -1,24 +1,19 @@
 package maskinporten
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net"
+	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
+
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 )
 
 // Every row of PROTOCOL §3, and what a user sees of it.
@@ -118,12 +113,9 @@ func TestTroubleshootingPageHasEveryAnchor(t *testing.T) {
 	}
 	for _, tt := range refusals {
 		e := &Error{StatusCode: tt.status, Code: tt.code, MPCode: tt.mp, Description: tt.description}
-		require.Contains(t, anchors, strings.TrimPrefix(e.page(), troubleshooting))
+		require.Contains(t, anchors, strings.TrimPrefix(e.page(), endpoint.Troubleshooting))
 	}
-	require.Contains(t, anchors, strings.TrimPrefix((&Error{StatusCode: 302}).page(), troubleshooting))
-	for _, tt := range networkFailures {
-		require.Contains(t, anchors, tt.anchor)
-	}
+	require.Contains(t, anchors, strings.TrimPrefix((&Error{StatusCode: 302}).page(), endpoint.Troubleshooting))
 }
 
 // anchorOf is how the page's host makes an anchor of a heading.
@@ -138,63 +130,6 @@ func anchorOf(heading string) string {
 		}
 	}
 	return b.String()
-}
-
-var networkFailures = []struct {
-	anchor string
-	err    error
-}{
-	{"name-not-found", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "test.maskinporten.no", IsNotFound: true}}},
-	{"refused", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}},
-	{"connect-timeout", &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}},
-	{"no-route", &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}},
-	{"proxy", &net.OpError{Op: "proxyconnect", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}},
-	{"tls", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}},
-	{"reset", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}},
-	{"truncated", io.ErrUnexpectedEOF},
-	{"timeout", fmt.Errorf("awaiting headers: %w", os.ErrDeadlineExceeded)},
-	{"too-large", errTooLarge},
-	{"network", errors.New("something else")},
-}
-
-func TestNetworkErrors(t *testing.T) {
-	hc := &http.Client{Transport: &http.Transport{}}
-	for _, tt := range networkFailures {
-		t.Run(tt.anchor, func(t *testing.T) {
-			wrapped := &url.Error{Op: "Post", URL: Test.TokenURL, Err: tt.err}
-			err := explainNetwork(wrapped, Test.TokenURL, hc)
-			require.ErrorIs(t, err, tt.err)
-			golden(t, "network/"+tt.anchor+".txt", err.Error()+"\n")
-		})
-	}
-}
-
-func TestInterceptingProxyIsNamed(t *testing.T) {
-	leaf := testCredential().Certificate()
-	for _, err := range []error{
-		&tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{leaf}, Err: x509.UnknownAuthorityError{Cert: leaf}},
-		x509.UnknownAuthorityError{Cert: leaf},
-		x509.HostnameError{Certificate: leaf, Host: "maskinporten.no"},
-	} {
-		got := explainNetwork(err, Prod.TokenURL, &http.Client{}).Error()
-		require.Contains(t, got, "Buypass Class 3 Test4 CA G2 ST Business", "whose certificate was seen")
-		require.False(t, mayRetry(explainNetwork(err, Prod.TokenURL, &http.Client{})))
-	}
-}
-
-func TestProxyAdvice(t *testing.T) {
-	through := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.example:8080", User: url.UserPassword("u", "proxy-password")})}}
-	timeout := &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
-	got := explainNetwork(timeout, Prod.TokenURL, through).Error()
-	require.Contains(t, got, "proxy.example:8080")
-	require.NotContains(t, got, "proxy-password")
-	require.Contains(t, got, "139.105.36.164", "the address that must be open")
-	require.Contains(t, got, "443")
-
-	bad := errors.New(`invalid proxy address "http://u:proxy-password@[": parse error`)
-	got = explainNetwork(bad, Prod.TokenURL, through).Error()
-	require.NotContains(t, got, "proxy-password")
-	require.Contains(t, explainNetwork(timeout, Prod.TokenURL, &http.Client{Transport: roundTripper(nil)}).Error(), "HTTPClient")
 }
 
 func TestErrorAnswersAreCleaned(t *testing.T) {
@@ -231,7 +166,7 @@ func TestErrorAnswersAreCleaned(t *testing.T) {
 			require.Equal(t, "<html> … Zscaler", e.Description)
 		}},
 		{"an unknown code leads to a section that exists", `{"error":"invalid_grant","error_uri":"https://x/errors/MP-777"}`, func(t *testing.T, e *Error) {
-			require.Equal(t, troubleshooting+"other-refusals", e.page())
+			require.Equal(t, endpoint.Troubleshooting+"other-refusals", e.page())
 		}},
 		{"a JSON string", `"down"`, func(t *testing.T, e *Error) { require.Equal(t, `"down"`, e.Description) }},
 		{"nothing", "", func(t *testing.T, e *Error) { require.Empty(t, e.Description) }},
@@ -245,58 +180,16 @@ func TestErrorAnswersAreCleaned(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	for _, tt := range []struct {
-		value, date string
-		want        time.Duration
-	}{
-		{"", "", 0},
-		{"7", "", 7 * time.Second},
-		{"0", "", 0},
-		{"-5", "", 0},
-		{"99999999999999999999", "", time.Hour},
-		{"4000000000", "", time.Hour},
-		{"soon", "", 0},
-		{now.Add(time.Minute).Format(http.TimeFormat), "", time.Minute},
-		{now.Add(-time.Minute).Format(http.TimeFormat), "", 0},
-		{now.Add(time.Hour + time.Minute).Format(http.TimeFormat), now.Add(time.Hour).Format(http.TimeFormat), time.Minute},
-	} {
-		h := http.Header{"Retry-After": {tt.value}, "Date": {tt.date}}
-		require.Equal(t, tt.want, retryAfter(h, now), "%q", tt.value)
-	}
-}
-
-func FuzzAnswer(f *testing.F) {
-	for _, seed := range []string{tokenJSON(120), `{"access_token":"a","token_type":"Bearer","expires_in":"1e3"}`, "<html>", `{"a":1,"a":2}`, `{"access_token":"e30.e30.e30","token_type":"bearer"}`} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		a, err := parseAnswer(body)
-		if err != nil {
-			require.NotContains(t, err.Error(), "\n")
-			return
-		}
-		require.NotEmpty(t, a.access)
-		require.True(t, visibleASCII(a.access))
-		require.Positive(t, a.lifetime)
-		token := newToken(a.access, a.scope, time.Now(), a.lifetime)
-		require.LessOrEqual(t, token.lifetime, 24*time.Hour)
-		require.LessOrEqual(t, token.stale, token.expired)
-		require.LessOrEqual(t, token.expired, token.lifetime)
-	})
-}
-
 func FuzzErrorBody(f *testing.F) {
 	f.Add([]byte(`{"error":"invalid_grant","error_description":"x (trace_id: 1)","error_uri":"https://x/errors/MP-121"}`), "12345678901")
 	f.Add([]byte("<html>\r\nx"), "")
 	f.Add([]byte(`{"error":"eyJhbGciOiJSUzI1NiJ9.eyJhbGciOiJSUzI1NiJ9.eyJhbGciOiJSUzI1NiJ9eyJhbGciOiJSUzI1NiJ9"}`), "")
-	x := newExchange(Config{Environment: Test, ClientID: "c"}, nil)
+	x := newExchange(Test, "c", nil, nil, slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, body []byte, pid string) {
 		if !digits(pid, 11) {
 			pid = ""
 		}
-		e := x.refused(&Request{Scope: "s", PID: pid}, reply(400, ""), body, time.Now())
+		e := x.parseRefusal(&Request{Scope: "s", PID: pid}, reply(400, ""), body)
 		text := e.Error()
 		require.NotContains(t, text, "\n")
 		require.Less(t, len(text), 8000)

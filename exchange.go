@@ -2,13 +2,11 @@ package maskinporten
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,169 +14,145 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // exchange trades a signed grant for a token at the token endpoint (RFC 7523
 // §2.1), and tries again where that may help.
 type exchange struct {
-	env      Environment
-	clientID string
-	source   CredentialSource
-	http     *http.Client
-	clock    skewClock
-	log      *slog.Logger
-	last     atomic.Pointer[Credential]
-	watch    certificateWatch
-	places   chan struct{} // one for each signature under way
+	env       Environment
+	clientID  string
+	source    CredentialSource
+	http      *http.Client
+	clock     *endpoint.Clock
+	log       *slog.Logger
+	last      atomic.Pointer[Credential]
+	watch     certificateWatch
+	signSlots chan struct{} // one for each signature under way
 }
 
 const (
 	grantType = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-	// attemptTimeout is for one request: answers of 15 s have been seen.
-	attemptTimeout = 20 * time.Second
-
-	mostAttempts = 3
-
-	// mostSigning bounds the signatures under way. Thousands at once, for as
+	// maxSigning bounds the signatures under way. Thousands at once, for as
 	// many customers after a restart, would all be made before the first is
 	// sent, and their grants be too old by then.
-	mostSigning = 32
-
-	// firstBackoff bounds the random wait before the second attempt; the
-	// bound doubles before the third.
-	firstBackoff = 500 * time.Millisecond
+	maxSigning = 32
 )
 
-func newExchange(cfg Config, log *slog.Logger) *exchange {
-	x := &exchange{
-		env:      cfg.Environment,
-		clientID: cfg.ClientID,
-		source:   cfg.Credential,
-		http:     tokenClient(cfg.HTTPClient),
-		log:      log,
+func newExchange(env Environment, clientID string, source CredentialSource, hc *http.Client, log *slog.Logger) *exchange {
+	return &exchange{
+		env:       env,
+		clientID:  clientID,
+		source:    source,
+		http:      endpoint.NewClient(hc),
+		clock:     endpoint.NewClock(log),
+		log:       log,
+		signSlots: make(chan struct{}, maxSigning),
 	}
-	x.clock.log = log
-	x.places = make(chan struct{}, mostSigning)
-	return x
-}
-
-// tokenClient is a copy of hc, or a client of our own, that does not follow
-// redirects: a 307 would take the assertion to another host.
-func tokenClient(hc *http.Client) *http.Client {
-	c := http.Client{Transport: tokenTransport}
-	if hc != nil {
-		c = *hc
-	}
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &c
-}
-
-// tokenTransport is shared by all clients that bring none of their own, so
-// that they share connections.
-var tokenTransport http.RoundTripper = &http.Transport{
-	Proxy:                  http.ProxyFromEnvironment,
-	DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-	ForceAttemptHTTP2:      true,
-	TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-	TLSHandshakeTimeout:    10 * time.Second,
-	MaxIdleConns:           8,
-	MaxIdleConnsPerHost:    4,
-	IdleConnTimeout:        90 * time.Second,
-	MaxResponseHeaderBytes: 64 << 10,
-	DisableCompression:     true, // answers are small; nothing to inflate, so no bomb
 }
 
 func (x *exchange) lastCredential() *Credential { return x.last.Load() }
 
 // fetch gets a token within ctx's deadline. It tries at most three times, with
 // a grant signed anew each time, and once more if a grant is refused for its
-// time. A non-nil refused credential is not tried again: see cache.
-func (x *exchange) fetch(ctx context.Context, r *Request, refused *Credential) (*Token, *Credential, error) {
+// time. A non-nil rejected credential is not tried again: see cache.
+func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) (token *Token, cred *Credential, err error) {
 	corrected := false
-	for attempt := 1; ; {
-		token, cred, err := x.attempt(ctx, r, refused)
-		if err == nil {
-			return token, cred, nil
-		}
-		var refusal *Error
-		if errors.As(err, &refusal) && refusal.aboutTime() {
-			if corrected {
-				return nil, cred, err
-			}
+	endpoint.Retry(ctx, x.log, func() (time.Duration, bool) {
+		token, cred, err = x.attempt(ctx, r, rejected)
+		if refusedForTime(err) && !corrected {
 			corrected = true
-			x.clock.correct()
-			continue
+			x.clock.Correct()
+			token, cred, err = x.attempt(ctx, r, rejected)
 		}
-		if !pauseBefore(ctx, attempt+1, err, x.log) {
-			return nil, cred, err
-		}
-		attempt++
-	}
-}
-
-// pauseBefore waits for the time of an attempt after one that failed with err,
-// and tells whether there may be one.
-func pauseBefore(ctx context.Context, attempt int, err error, log *slog.Logger) bool {
-	if attempt > mostAttempts || !mayRetry(err) || ctx.Err() != nil {
-		return false
-	}
-	wait := time.Duration(rand.Int64N(int64(firstBackoff << (attempt - 2))))
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		wait = max(wait, refusal.RetryAfter)
-	}
-	if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
-		return false
-	}
-	log.Debug("maskinporten: trying again", "attempt", attempt, "wait", wait, "error", err.Error())
-	sleep(ctx, wait)
-	return true
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	<-ctx.Done()
+		return retryAfter(err), mayRetry(err)
+	})
+	return token, cred, err
 }
 
 // attempt signs a grant and sends it.
-func (x *exchange) attempt(ctx context.Context, r *Request, refused *Credential) (*Token, *Credential, error) {
-	assertion, cred, err := x.signed(ctx, r, refused)
+func (x *exchange) attempt(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
+	assertion, cred, err := x.signGrant(ctx, r, rejected)
 	switch {
-	case errors.Is(err, errSameRefused):
+	case errors.Is(err, errCredentialUnchanged):
 		return nil, cred, err
 	case err != nil:
-		return nil, cred, x.failed(r, err)
+		return nil, cred, x.wrapError(r, err)
 	}
 	token, err := x.post(ctx, r, assertion)
 	return token, cred, err
 }
 
-// signed is an assertion, made when it has a place to.
-func (x *exchange) signed(ctx context.Context, r *Request, refused *Credential) (string, *Credential, error) {
+// signGrant returns an assertion for r. It waits for a free signing slot.
+func (x *exchange) signGrant(ctx context.Context, r *Request, rejected *Credential) (string, *Credential, error) {
 	select {
-	case x.places <- struct{}{}:
+	case x.signSlots <- struct{}{}:
 	case <-ctx.Done():
-		return "", nil, fmt.Errorf("waiting to sign, as %d others did: %w", mostSigning, ctx.Err())
+		return "", nil, fmt.Errorf("waiting to sign, as %d others did: %w", maxSigning, ctx.Err())
 	}
-	// A signer that hangs gives its place back when the flight leaves it behind.
-	leave := sync.OnceFunc(func() { <-x.places })
-	defer leave()
-	defer context.AfterFunc(ctx, leave)()
-	return x.assertion(ctx, r, refused)
+	// A signer that hangs gives its slot back when the flight leaves it behind.
+	release := sync.OnceFunc(func() { <-x.signSlots })
+	defer release()
+	defer context.AfterFunc(ctx, release)()
+	return x.assertion(ctx, r, rejected)
 }
+
+// assertion asks the source for its credential and signs a grant for r. Both
+// may hang, in a file system or an HSM that does not answer, and Sign takes no
+// context: the flight leaves them behind (cache.fly).
+func (x *exchange) assertion(ctx context.Context, r *Request, rejected *Credential) (string, *Credential, error) {
+	cred, err := x.credential(ctx)
+	if err != nil {
+		return "", cred, err
+	}
+	if rejected != nil && cred.same(rejected) {
+		return "", cred, errCredentialUnchanged
+	}
+	if err := r.checkOwner(cred); err != nil {
+		return "", cred, err
+	}
+	assertion, err := cred.sign(newGrant(x.env, x.clientID, r, x.clock.Now()))
+	return assertion, cred, err
+}
+
+// credential is the source's, fit to sign with now.
+func (x *exchange) credential(ctx context.Context) (*Credential, error) {
+	var (
+		cred *Credential
+		err  error
+	)
+	if source, ok := x.source.(loggingSource); ok {
+		cred, err = source.credential(ctx, x.log)
+	} else {
+		cred, err = x.source.Credential(ctx)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("getting the credential: %w", err)
+	case cred == nil:
+		return nil, errors.New("getting the credential: the source returned neither a credential nor an error")
+	}
+	x.last.Store(cred)
+	now := time.Now()
+	x.watch.look(cred, x.env, now, x.log)
+	return cred, cred.usable(now)
+}
+
+// errCredentialUnchanged is a flight that sent nothing, because the credential
+// that was refused is still the source's.
+var errCredentialUnchanged = errors.New("the credential that was refused is still in use")
 
 // post sends a grant.
 func (x *exchange) post(ctx context.Context, r *Request, assertion string) (*Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, endpoint.AttemptTimeout)
 	defer cancel()
 	// Base64url and dots need no escaping, and there are thousands of them.
 	form := "grant_type=" + url.QueryEscape(grantType) + "&assertion=" + assertion
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.env.TokenURL, strings.NewReader(form))
 	if err != nil {
-		return nil, x.failed(r, err)
+		return nil, x.wrapError(r, err)
 	}
 	// A grant can be used once: net/http must not send the body again on
 	// another connection, as it does where it can get the body anew.
@@ -189,63 +163,146 @@ func (x *exchange) post(ctx context.Context, r *Request, assertion string) (*Tok
 	sent := time.Now()
 	resp, err := x.http.Do(req)
 	if err != nil {
-		return nil, x.failed(r, explainNetwork(err, x.env.TokenURL, x.http))
+		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http))
 	}
 	defer resp.Body.Close()
-	x.clock.learn(resp.Header, sent, time.Now())
-	body, err := readBounded(resp.Body)
+	x.clock.Learn(resp.Header, sent, time.Now())
+	body, err := endpoint.ReadBody(resp.Body)
 	if err != nil {
-		return nil, x.failed(r, explainNetwork(err, x.env.TokenURL, x.http))
+		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http))
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, x.refused(r, resp, body, time.Now())
+		return nil, x.parseRefusal(r, resp, body)
 	}
-	answer, err := parseAnswer(body)
-	if err != nil {
-		return nil, x.failed(r, &answerError{reason: err.Error()})
-	}
-	if err := checkConsumer(answer.access, r); err != nil {
-		return nil, x.failed(r, err)
-	}
-	if answer.scope == "" || answer.scope == r.Scope {
-		answer.scope = r.Scope // one string for all tokens of the key
-	}
-	return newToken(answer.access, answer.scope, sent, answer.lifetime), nil
+	return x.parseToken(r, body, sent)
 }
 
-// failed is an error with what was being done.
-func (x *exchange) failed(r *Request, err error) error {
+// parseToken reads an answer with status 200 to a grant of sent.
+func (x *exchange) parseToken(r *Request, body []byte, sent time.Time) (*Token, error) {
+	answer, err := endpoint.ParseAnswer(body)
+	if err == nil && answer.Lifetime == 0 {
+		answer.Lifetime, err = statedLifetime(answer.AccessToken)
+	}
+	if err != nil {
+		return nil, x.wrapError(r, &endpoint.AnswerError{Reason: err.Error()})
+	}
+	if err := checkConsumer(answer.AccessToken, r); err != nil {
+		return nil, x.wrapError(r, err)
+	}
+	if answer.Scope == "" || answer.Scope == r.Scope {
+		answer.Scope = r.Scope // one string for all tokens of the key
+	}
+	return newToken(answer.AccessToken, answer.Scope, sent, answer.Lifetime), nil
+}
+
+// statedLifetime goes by the token's own exp and iat. A token without is
+// refused: it must not live for ever.
+func statedLifetime(access string) (time.Duration, error) {
+	claims := peek(access)
+	if claims == nil || claims.Expires <= 0 || claims.IssuedAt <= 0 {
+		return 0, errors.New("states no expires_in, and its token no exp and iat")
+	}
+	return endpoint.Lifetime(claims.Expires - claims.IssuedAt)
+}
+
+// checkConsumer refuses a token that speaks for another organisation than the
+// one asked for: it would give one customer's data to another.
+func checkConsumer(access string, r *Request) error {
+	if r.ConsumerOrg == "" {
+		return nil
+	}
+	p := peek(access)
+	if p == nil || p.Consumer.ID == "" || p.Consumer.ID == OrgNumber(r.ConsumerOrg).ISO6523() {
+		return nil
+	}
+	return fmt.Errorf("%w: asked for %s, got %q; it was thrown away: report this to Digdir", ErrWrongConsumer, r.ConsumerOrg, redact.Clean(p.Consumer.ID, 40))
+}
+
+// peeked is what the library itself looks at in a token, whose signature it
+// has not verified: the endpoint's TLS vouches for it.
+type peeked struct {
+	Expires  float64 `json:"exp"`
+	IssuedAt float64 `json:"iat"`
+	Consumer struct {
+		ID string `json:"ID"`
+	} `json:"consumer"`
+}
+
+// peek is nil for a token that is no JWT.
+func peek(access string) *peeked {
+	parts := strings.Split(access, ".")
+	if len(parts) != 3 {
+		return nil
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil
+	}
+	p := new(peeked)
+	if json.Unmarshal(payload, p) != nil {
+		return nil
+	}
+	return p
+}
+
+// parseRefusal reads an answer that is no token.
+func (x *exchange) parseRefusal(r *Request, resp *http.Response, body []byte) *Error {
+	info := x.requestInfo(r)
+	info.skew = x.clock.Skew()
+	said := endpoint.ParseRefusal(resp.StatusCode, resp.Header, body, time.Now(), r.persons()...)
+	return &Error{
+		StatusCode:  resp.StatusCode,
+		Code:        said.Code,
+		Description: said.Description,
+		URI:         said.URI,
+		MPCode:      said.MPCode,
+		TraceID:     said.TraceID,
+		RetryAfter:  said.RetryAfter,
+		request:     info,
+	}
+}
+
+// wrapError returns err with what was being done.
+func (x *exchange) wrapError(r *Request, err error) error {
 	var field *FieldError
 	if errors.As(err, &field) && field.err == nil {
 		return field
 	}
-	return &fetchError{about: x.about(r), err: err}
+	return &fetchError{request: x.requestInfo(r), err: err}
 }
 
-func (x *exchange) about(r *Request) about {
-	a := about{env: x.env, clientID: x.clientID, scope: r.Scope, consumer: r.ConsumerOrg, persons: r.persons}
+func (x *exchange) requestInfo(r *Request) requestInfo {
+	info := requestInfo{
+		environment: x.env.name(),
+		issuer:      x.env.Issuer,
+		tokenURL:    x.env.TokenURL,
+		clientID:    x.clientID,
+		scope:       r.Scope,
+		consumer:    r.ConsumerOrg,
+		persons:     r.persons,
+	}
 	if cred := x.last.Load(); cred != nil {
-		a.owner, a.kid = cred.OrgNumber(), cred.kid
-		if a.kid == "" {
-			a.chain = len(cred.chain)
+		info.owner, info.kid = cred.OrgNumber(), cred.kid
+		if info.kid == "" {
+			info.chain = len(cred.chain)
 		}
 	}
-	return a
+	return info
 }
 
 // fetchError is a fetch that failed without a refusal: the network, an answer
 // that is none, the credential.
 type fetchError struct {
-	about about
-	err   error
+	request requestInfo
+	err     error
 }
 
 func (e *fetchError) Error() string {
 	var persons []string
-	if e.about.persons != nil {
-		persons = e.about.persons()
+	if e.request.persons != nil {
+		persons = e.request.persons()
 	}
-	return fmt.Sprintf("maskinporten: %s: %s", e.about, redact.Secrets(e.err.Error(), persons...))
+	return fmt.Sprintf("maskinporten: %s: %s", e.request, redact.Secrets(e.err.Error(), persons...))
 }
 
 func (e *fetchError) Unwrap() error { return e.err }
@@ -255,46 +312,53 @@ func (e *fetchError) Is(target error) bool {
 	if target != ErrUnavailable {
 		return false
 	}
-	var network *networkError
-	var answer *answerError
+	var network *endpoint.NetworkError
+	var answer *endpoint.AnswerError
 	return errors.As(e.err, &network) || errors.As(e.err, &answer)
 }
 
-// mayRetry tells whether another attempt in this flight may fare better.
+// refusedForTime reports whether err is a refusal of a grant for its iat or exp.
+func refusedForTime(err error) bool {
+	var refusal *Error
+	return errors.As(err, &refusal) && refusal.aboutTime()
+}
+
+// retryAfter returns how long a server that refused asked to wait.
+func retryAfter(err error) time.Duration {
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		return refusal.RetryAfter
+	}
+	return 0
+}
+
+// mayRetry reports whether another attempt in this flight may fare better.
 func mayRetry(err error) bool {
 	var refusal *Error
 	if errors.As(err, &refusal) {
 		return refusal.Temporary() && refusal.StatusCode >= 400
 	}
-	var network *networkError
+	var network *endpoint.NetworkError
 	if errors.As(err, &network) {
-		return !untrusted(err)
+		return !endpoint.Untrusted(err)
 	}
-	var answer *answerError
+	var answer *endpoint.AnswerError
 	return errors.As(err, &answer)
 }
 
-// temporary tells whether err may pass without anybody doing anything.
+// temporary reports whether err may pass without anybody doing anything.
 func temporary(err error) bool {
 	var refusal *Error
 	if errors.As(err, &refusal) {
 		return refusal.Temporary()
 	}
 	var field *FieldError
-	return !errors.As(err, &field) && !errors.Is(err, errWrongConsumer)
+	return !errors.As(err, &field) && !errors.Is(err, ErrWrongConsumer)
 }
 
-// untrusted tells of a certificate that will not become another by asking again.
-func untrusted(err error) bool {
-	var verification *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname)
-}
-
-// ownError is a copy of err for one of several who get it: a caller may write
-// into its *Error, and wraps what is its own.
-func ownError(err error) error {
+// cloneError returns a copy of err for one of several who get it: a caller may
+// write into its *Error, and wraps what is its own.
+func cloneError(err error) error {
 	switch e := err.(type) {
 	case *Error:
 		own := *e

@@ -24,6 +24,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/stretchr/testify/require"
 )
 
@@ -398,12 +399,12 @@ func TestSignaturesAtATime(t *testing.T) {
 		}
 		start := time.Now()
 		wg.Wait()
-		require.Equal(t, int64(mostSigning), signer.most.Load())
+		require.Equal(t, int64(maxSigning), signer.most.Load())
 		require.Equal(t, 4*signingTime+time.Second, time.Since(start), "only signing is bounded, not sending")
 
 		wake := make(chan struct{})
 		source.use(keyCredential(hangingSigner{testKey(), wake}))
-		for i := range 2 * mostSigning {
+		for i := range 2 * maxSigning {
 			wg.Go(func() { c.Token(t.Context(), Request{Scope: fmt.Sprint("hangs", i)}) })
 		}
 		wg.Wait()
@@ -460,7 +461,7 @@ func TestClock(t *testing.T) {
 				token, err := c.Token(t.Context(), Request{Scope: "a"})
 				tolerable := off.Abs() <= 10*time.Second
 				switch {
-				case off.Abs() > largestSkew:
+				case off.Abs() > 24*time.Hour:
 					require.ErrorIs(t, err, ErrClock)
 					require.Equal(t, 2, w.sent(), "tried once more, and only a second refusal counts")
 					return
@@ -552,7 +553,7 @@ func TestAnswers(t *testing.T) {
 		{"half an object", tokenJSON(120)[:60], nil, 0},
 		{"an array", "[]", nil, 0},
 		{"nothing", "", nil, 0},
-		{"more than 1 MiB", `{"x":"` + strings.Repeat("x", maxAnswer) + `",` + tokenJSON(120)[1:], nil, 0},
+		{"more than 1 MiB", `{"x":"` + strings.Repeat("x", endpoint.MaxBody) + `",` + tokenJSON(120)[1:], nil, 0},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -560,7 +561,7 @@ func TestAnswers(t *testing.T) {
 				token, err := w.client(t, nil).Token(t.Context(), Request{Scope: "s"})
 				if tt.lifetime == 0 {
 					require.ErrorIs(t, err, ErrUnavailable)
-					require.Equal(t, mostAttempts, w.sent())
+					require.Equal(t, endpoint.MaxAttempts, w.sent())
 					return
 				}
 				require.NoError(t, err)
@@ -660,4 +661,10 @@ func TestTokenOfAnotherConsumerIsRefused(t *testing.T) {
 	require.Equal(t, 1, w.sent())
 	_, err = c.Token(t.Context(), Request{Scope: "s", ConsumerOrg: "974760673"})
 	require.NoError(t, err)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
 }

@@ -65,10 +65,8 @@ func TestHostileServers(t *testing.T) {
 			t.Run(tt.reason+", "+name, func(t *testing.T) {
 				server := httptest.NewServer(tt.answer)
 				defer server.Close()
-				x := newExchange(Config{
-					Environment: Environment{Issuer: server.URL, TokenURL: server.URL + "/token"},
-					ClientID:    "c", Credential: testCredential(), HTTPClient: hc,
-				}, slog.New(slog.DiscardHandler))
+				env := Environment{Issuer: server.URL, TokenURL: server.URL + "/token"}
+				x := newExchange(env, "c", testCredential(), hc, slog.New(slog.DiscardHandler))
 				before := allocated()
 				_, err := x.post(context.Background(), &Request{Scope: "s"}, "header.claims.signature")
 				require.ErrorIs(t, err, ErrUnavailable)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 )
 
 // keySet is the public keys at an environment's JWKS endpoint (RFC 7517).
@@ -60,7 +62,7 @@ const (
 	smallestKey = 2048
 )
 
-const errUnknownKey = constError("its key is not one of the environment's")
+var errUnknownKey = errors.New("its key is not one of the environment's")
 
 // find is the key that kid names.
 func (s *keySet) find(ctx context.Context, kid string) (*publicKey, error) {
@@ -156,7 +158,7 @@ func (s *keySet) fly(f *keyFlight) {
 		s.land(f, fetched)
 	}()
 	asked := time.Now()
-	body, err := getDocument(ctx, s.http, s.url)
+	body, err := endpoint.Get(ctx, s.http, s.url)
 	if err == nil {
 		fetched, err = parseKeys(body)
 	}

@@ -24,11 +24,9 @@ package maskinporten
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 )
 
@@ -105,7 +103,7 @@ func New(cfg Config) (*Client, error) {
 		env:      cfg.Environment,
 		id:       cfg.ClientID,
 		source:   cfg.Credential,
-		exchange: newExchange(cfg, log),
+		exchange: newExchange(cfg.Environment, cfg.ClientID, cfg.Credential, cfg.HTTPClient, log),
 		lanes:    make(map[lane]chan struct{}),
 	}
 	if static {
@@ -190,29 +188,4 @@ func (c *Client) key(r Request) (Request, error) {
 		}
 	}
 	return r.normalized(), nil
-}
-
-// A FieldError is bad input: which field, what is wrong with it and what
-// would be right. It is returned before anything is sent.
-type FieldError struct {
-	Field   string // ClientID, Request.Scope, MASKINPORTEN_ENV, …
-	Problem string
-
-	err error
-}
-
-func (e *FieldError) Error() string { return fmt.Sprintf("maskinporten: %s %s", e.Field, e.Problem) }
-
-// Unwrap is what reading the field failed with, if it was read.
-func (e *FieldError) Unwrap() error { return e.err }
-
-func invalid(field, problem string) error { return &FieldError{Field: field, Problem: problem} }
-
-func invalidBecause(field string, err error) error {
-	reason := strings.ReplaceAll(err.Error(), "maskinporten: ", "") // once is enough
-	var inner *FieldError
-	if errors.As(err, &inner) && inner.Field == field {
-		return err
-	}
-	return &FieldError{Field: field, Problem: "cannot be used: " + reason, err: err}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -219,7 +220,7 @@ func (t *Transport) may(req *http.Request) bool {
 	switch {
 	case u.Scheme == "https":
 		standard = "443"
-	case u.Scheme == "http" && isLoopback(name):
+	case u.Scheme == "http" && endpoint.IsLoopback(name):
 		standard = "80"
 	default:
 		return false

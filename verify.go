@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -52,7 +53,7 @@ func NewVerifier(env Environment, hc *http.Client) (*Verifier, error) {
 	if err := checkEndpoint("Environment.JWKSURL", env.JWKSURL); err != nil {
 		return nil, err
 	}
-	return newVerifier(env, tokenClient(hc)), nil
+	return newVerifier(env, endpoint.NewClient(hc)), nil
 }
 
 func newVerifier(env Environment, hc *http.Client) *Verifier {

@@ -1,4 +1,4 @@
-package maskinporten
+package endpoint
 
 import (
 	"log/slog"
@@ -7,34 +7,38 @@ import (
 	"time"
 )
 
-// skewClock is Maskinporten's clock as its answers show it. A grant's iat must
-// be within ten seconds of that clock (Digdir, jwt grant page).
+// Clock is a server's clock as its answers show it. A grant's iat must be
+// within ten seconds of that clock (Digdir, jwt grant page).
 //
 // The offset is measured on every answer, but grants go by this machine's
 // clock until one has been refused for its time: a gateway that states a wrong
-// Date must not break what works.
-type skewClock struct {
+// Date must not break what works. A Clock is safe for concurrent use.
+type Clock struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
-	seen   time.Duration // Maskinporten's clock minus ours, as the last answer showed it
+	seen   time.Duration // the server's clock minus ours, as the last answer showed it
 	offset time.Duration // the same, unless it was nonsense
 	inUse  bool
 	logged time.Duration
 }
 
 const (
-	// largestSkew bounds what a Date may claim. TLS fails long before a clock
-	// is a day off, so more is nonsense.
-	largestSkew = 24 * time.Hour
+	// maxSkew bounds what a Date may claim. TLS fails long before a clock is
+	// a day off, so more is nonsense.
+	maxSkew = 24 * time.Hour
 
 	// loggedSkew is where a skew starts to matter: half of what Maskinporten
 	// tolerates.
 	loggedSkew = 5 * time.Second
 )
 
-// now is the time to state in a grant.
-func (c *skewClock) now() time.Time {
+// NewClock returns a Clock that agrees with this machine's until an answer
+// shows otherwise. It warns log of a skew over five seconds, once a change.
+func NewClock(log *slog.Logger) *Clock { return &Clock{log: log} }
+
+// Now returns the time to state in a grant.
+func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inUse {
@@ -43,17 +47,17 @@ func (c *skewClock) now() time.Time {
 	return time.Now()
 }
 
-// measured is the offset that the last answer showed.
-func (c *skewClock) measured() time.Duration {
+// Skew returns the server's clock minus ours, as the last answer showed it.
+func (c *Clock) Skew() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seen
 }
 
-// learn reads the Date of an answer to a request of sent that came at
+// Learn reads the Date of an answer to a request of sent that came at
 // received. A server stamps its answer when it starts to send it, in whole
 // seconds, so a true clock is seen up to a second and the way behind.
-func (c *skewClock) learn(h http.Header, sent, received time.Time) {
+func (c *Clock) Learn(h http.Header, sent, received time.Time) {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
 		return
@@ -64,16 +68,16 @@ func (c *skewClock) learn(h http.Header, sent, received time.Time) {
 		offset = 0 // what is seen fits a clock that is right
 	}
 	if c.keep(offset) {
-		c.tell(offset) // not under the lock: a log handler may ask for a token
+		c.warn(offset) // not under the lock: a log handler may ask for a token
 	}
 }
 
-// keep tells whether the skew has changed so much that it is worth a word.
-func (c *skewClock) keep(offset time.Duration) (changed bool) {
+// keep reports whether the skew has changed so much that it is worth a word.
+func (c *Clock) keep(offset time.Duration) (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seen = offset
-	if offset.Abs() > largestSkew {
+	if offset.Abs() > maxSkew {
 		return false
 	}
 	c.offset = offset
@@ -83,7 +87,7 @@ func (c *skewClock) keep(offset time.Duration) (changed bool) {
 	return changed
 }
 
-func (c *skewClock) tell(offset time.Duration) {
+func (c *Clock) warn(offset time.Duration) {
 	switch {
 	case offset > loggedSkew:
 		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "behind", offset.Round(time.Second))
@@ -94,8 +98,8 @@ func (c *skewClock) tell(offset time.Duration) {
 	}
 }
 
-// correct makes grants go by the measured clock from now on.
-func (c *skewClock) correct() {
+// Correct makes grants go by the measured clock from now on.
+func (c *Clock) Correct() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inUse = true
