@@ -155,6 +155,10 @@ func (c *Credential) Certificate() *x509.Certificate {
 	return c.chain[0]
 }
 
+// KeyID returns the id under which the key is registered on the client; empty
+// if grants carry the certificate chain.
+func (c *Credential) KeyID() string { return c.kid }
+
 // Chain is the certificates, leaf first; nil for a key without one.
 func (c *Credential) Chain() []*x509.Certificate { return slices.Clone(c.chain) }
 

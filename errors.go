@@ -20,6 +20,11 @@ var (
 	// ErrKeyExpired: the key registered on the client has lived its year (MP-121).
 	ErrKeyExpired = errors.New("maskinporten: the key registered on the client has expired")
 
+	// ErrUnknownKey is returned when the key id is not registered on the client
+	// in this environment. For some minutes after a key was registered that may
+	// only mean that it has not arrived yet.
+	ErrUnknownKey = errors.New("maskinporten: the key id is not registered on the client")
+
 	// ErrScopeNotAllowed: the client, its type or its organisation may not
 	// have the scope (MP-200, MP-201, MP-250).
 	ErrScopeNotAllowed = errors.New("maskinporten: scope not allowed")
@@ -125,6 +130,8 @@ func (e *Error) Is(target error) bool {
 		return e.MPCode == "MP-100"
 	case ErrKeyExpired:
 		return e.MPCode == "MP-121"
+	case ErrUnknownKey:
+		return e.MPCode == "" && e.Code == "invalid_grant" && strings.Contains(strings.ToLower(e.Description), "unknown key identifier")
 	case ErrScopeNotAllowed:
 		return e.MPCode == "MP-200" || e.MPCode == "MP-201" || e.MPCode == "MP-250"
 	case ErrNotDelegated:

@@ -36,6 +36,7 @@ var refusals = []struct {
 	{"MP-124", 400, "invalid_grant", "Invalid assertion. Client authentication failed. Invalid signature.", "MP-124", nil},
 	{"MP-130", 400, "invalid_grant", "Invalid assertion. Grant expired.", "MP-130", ErrClock},
 	{"issue-time", 400, "invalid_grant", "Invalid assertion. Issue time is after now", "", ErrClock},
+	{"unknown-kid", 400, "invalid_grant", "Invalid assertion. Client authentication failed. Unknown key identifier (kid) for client.", "", ErrUnknownKey},
 	{"MP-200", 400, "invalid_scope", "Invalid scope", "MP-200", ErrScopeNotAllowed},
 	{"MP-201", 400, "invalid_scope", "Scope not allowed for integration type", "MP-201", ErrScopeNotAllowed},
 	{"MP-250", 403, "forbidden", "Consumer has not been granted access to the scope", "MP-250", ErrScopeNotAllowed},
@@ -91,7 +92,7 @@ func TestWhatAUserSees(t *testing.T) {
 			require.Empty(t, x.Body)
 			require.Nil(t, x.Response.Request)
 			require.NotEmpty(t, x.Error())
-			for _, sentinel := range []error{ErrUnknownClient, ErrKeyExpired, ErrScopeNotAllowed, ErrNotDelegated, ErrClock, ErrGrantReused, ErrUnavailable} {
+			for _, sentinel := range []error{ErrUnknownClient, ErrKeyExpired, ErrUnknownKey, ErrScopeNotAllowed, ErrNotDelegated, ErrClock, ErrGrantReused, ErrUnavailable} {
 				require.Equal(t, sentinel == tt.is, errors.Is(err, sentinel), "%v", sentinel)
 			}
 		})

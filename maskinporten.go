@@ -127,6 +127,15 @@ func checkClientID(field, id string) error {
 // Environment is the one the client was made for.
 func (c *Client) Environment() Environment { return c.env }
 
+// ClientID returns the integration's id that the client was made for.
+func (c *Client) ClientID() string { return c.id }
+
+// Credential asks the source for the credential that would sign a grant now. A
+// file source that does not load gives an error here before there is traffic.
+func (c *Client) Credential(ctx context.Context) (*Credential, error) {
+	return c.source.Credential(ctx)
+}
+
 // Token returns a token for r: the one at hand, or a new one. A token at hand
 // is returned even when ctx has ended; waiting for a new one ends with ctx,
 // while the fetch itself goes on for the benefit of the next caller.
