@@ -28,6 +28,10 @@ type (
 	}
 )
 
+func explicit(der []byte) asn1.RawValue {
+	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, IsCompound: true, Bytes: der}
+}
+
 func der(t testing.TB, v any) []byte {
 	b, err := asn1.Marshal(v)
 	require.NoError(t, err)

@@ -61,7 +61,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestKeys has the keys of every kind that go-pkcs12 is asked to decode.
+// TestKeys has keys of more than one kind.
 func TestKeys(t *testing.T) {
 	s, err := Open(readStore(t, "openssl-ec.p12"), "changeit")
 	require.NoError(t, err)

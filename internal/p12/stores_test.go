@@ -14,7 +14,7 @@ import (
 
 type storeInTable struct{ File, Tool, Command, Password, Outcome string }
 
-// slow tells the stores with 600,000 iterations: a second of work, ten with the race detector.
+// slow reports whether a store has 600,000 iterations: a second of work, ten with the race detector.
 func (s storeInTable) slow() bool {
 	return s.Tool == "GnuTLS" || s.Tool == "NSS" || s.File == "openssl-iter-600000.p12"
 }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package maskinporten
-
-const raceDetector = false
