@@ -97,7 +97,7 @@ func (c *Credential) sign(g *grant) (string, error) {
 	}
 	var token jwt.Token
 	signed := c.header + "." + token.EncodeSegment(claims)
-	signature, err := rs256{}.Sign(signed, c.signer)
+	signature, err := rs256{}.Sign(signed, c.key.Signer())
 	if err != nil {
 		return "", fmt.Errorf("signing the grant: %w", err)
 	}

@@ -8,12 +8,14 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/keystore"
 )
 
 // CredentialSource supplies the credential to sign with. It is asked once for
@@ -34,47 +36,57 @@ type loggingSource interface {
 // certificate chain (x5c), or the id of a key registered on the client (kid).
 // It is immutable and safe for concurrent use; printing it shows no key.
 type Credential struct {
-	signer crypto.Signer
-	chain  []*x509.Certificate // leaf first
+	key    keystore.Key
 	x5c    []string
-	kid    string
 	header string // of its assertions, encoded
 }
 
 // What is wrong with a credential, for programs that act on it.
 var (
-	// ErrWrongPassword is what a keystore answers to a password that is not its own.
-	ErrWrongPassword = errors.New("maskinporten: wrong password")
+	// ErrWrongPassword is returned when a keystore does not open with the password.
+	ErrWrongPassword = keystore.ErrWrongPassword
 
-	// ErrNotKeystore: the input is something else than the function reads. A
-	// JKS, JCEKS or BKS keystore is named, with the command that converts it.
-	ErrNotKeystore = errors.New("maskinporten: not a keystore that can be read")
+	// ErrNotKeystore is returned for input that is something else than the
+	// function reads. A JKS, JCEKS or BKS keystore is named, with the command
+	// that converts it.
+	ErrNotKeystore = keystore.ErrNotKeystore
 
-	// ErrUnsupportedEncryption: the keystore or the key is encrypted in a way
-	// that is not read. The text has the command that converts it.
-	ErrUnsupportedEncryption = errors.New("maskinporten: unsupported encryption")
+	// ErrUnsupportedEncryption is returned when the keystore or the key is
+	// encrypted in a way that is not read. The text has the command that
+	// converts it.
+	ErrUnsupportedEncryption = keystore.ErrUnsupportedEncryption
 
-	ErrNoKey         = errors.New("maskinporten: no private key")
-	ErrNoCertificate = errors.New("maskinporten: no certificate")
+	// ErrNoKey is returned when there is no private key in the input.
+	ErrNoKey = keystore.ErrNoKey
 
-	// ErrAmbiguousKey: more than one key can sign. The text lists them;
-	// [LoadPKCS12Key] takes one by its name.
-	ErrAmbiguousKey = errors.New("maskinporten: more than one key can sign")
+	// ErrNoCertificate is returned when there is a key and no certificate. One
+	// that is registered on the client needs none: see [NewKeyCredential].
+	ErrNoCertificate = keystore.ErrNoCertificate
 
-	// ErrKeyMismatch: there are certificates, but none with the key's public key.
-	ErrKeyMismatch = errors.New("maskinporten: no certificate belongs to the key")
+	// ErrAmbiguousKey is returned when more than one key can sign. The text
+	// lists them; [LoadPKCS12Key] takes one by its name.
+	ErrAmbiguousKey = keystore.ErrAmbiguousKey
 
-	// ErrUnusableKey: not RSA, too short, or the certificate's Key Usage lacks
-	// Digital Signature.
-	ErrUnusableKey = errors.New("maskinporten: the key cannot sign for Maskinporten")
+	// ErrKeyMismatch is returned when there are certificates, but none with the
+	// key's public key.
+	ErrKeyMismatch = keystore.ErrKeyMismatch
 
-	ErrCertificateExpired     = errors.New("maskinporten: the certificate has expired")
-	ErrCertificateNotYetValid = errors.New("maskinporten: the certificate is not valid yet")
+	// ErrUnusableKey is returned for a key that is not RSA, is too short, or
+	// whose certificate's Key Usage lacks Digital Signature.
+	ErrUnusableKey = keystore.ErrUnusableKey
 
-	// ErrMissingIntermediate: the certificate loads, but Maskinporten takes it
-	// only with its issuer's. [New] says so, and signing, unless a key id
-	// stands in for the chain ([Credential.WithKeyID]).
-	ErrMissingIntermediate = errors.New("maskinporten: the issuer's certificate is missing")
+	// ErrCertificateExpired is returned when the certificate's time is over.
+	ErrCertificateExpired = keystore.ErrCertificateExpired
+
+	// ErrCertificateNotYetValid is returned when the certificate's time has not
+	// begun, or this machine's clock is behind.
+	ErrCertificateNotYetValid = keystore.ErrCertificateNotYetValid
+
+	// ErrMissingIntermediate is returned when the issuer's certificate is not
+	// there: the credential loads, but Maskinporten takes it only with its
+	// issuer's. [New] returns it, and signing, unless a key id stands in for the
+	// chain ([Credential.WithKeyID]).
+	ErrMissingIntermediate = keystore.ErrMissingIntermediate
 )
 
 // NewCredential makes a credential of a key held anywhere (an HSM, a cloud
@@ -85,55 +97,80 @@ var (
 // Sign is called from a goroutine of its own, for it takes no context: a
 // signer that hangs or panics fails only the calls that wait for that grant.
 func NewCredential(signer crypto.Signer, chain ...*x509.Certificate) (*Credential, error) {
-	return newCredential(signer, chain, time.Now())
-}
-
-func newCredential(signer crypto.Signer, certs []*x509.Certificate, now time.Time) (*Credential, error) {
-	if err := checkKey(signer); err != nil {
-		return nil, err
-	}
-	chain, err := chainOf(signer.Public().(*rsa.PublicKey), certs, now)
-	if err != nil {
-		return nil, err
-	}
-	c := &Credential{signer: signer, chain: chain}
-	for _, cert := range chain {
-		c.x5c = append(c.x5c, base64.StdEncoding.EncodeToString(cert.Raw))
-	}
-	return c.named(""), nil
+	return fromKey(keystore.New(signer, chain, time.Now()))
 }
 
 // NewKeyCredential makes a credential of a key that is registered on the
 // client in Samarbeidsportalen under the id kid.
 func NewKeyCredential(signer crypto.Signer, kid string) (*Credential, error) {
-	if err := checkKey(signer); err != nil {
+	return fromKey(keystore.NewRegistered(signer, kid))
+}
+
+// LoadPKCS12 reads a virksomhetssertifikat as Buypass and Commfides deliver
+// it, a .p12 or .pfx file, or what Windows, Java, a browser or a key vault has
+// made of it since: DER or BER, as it is or as base64, with certificates in
+// any order. Of the two or three files that the issuer sends, take the one
+// whose Key Usage has Digital Signature. If the file has several keys, the one
+// that can sign for Maskinporten is taken.
+//
+// The error says what to do. A keystore in another format, or with encryption
+// that is not read, needs one command, which the error prints.
+func LoadPKCS12(data []byte, password string) (*Credential, error) {
+	return fromKey(keystore.PKCS12(data, password))
+}
+
+// LoadPKCS12Key is [LoadPKCS12] for a file in which more than one key can
+// sign: it takes the one with this friendlyName, which Java calls alias.
+func LoadPKCS12Key(data []byte, password, friendlyName string) (*Credential, error) {
+	return fromKey(keystore.PKCS12Named(data, password, friendlyName))
+}
+
+// LoadPEM reads a private key and certificates from PEM, in any order, from
+// one or several inputs: the key (PKCS#1 or PKCS#8) and the chain may be in
+// files of their own. Text between the blocks, such as the bag attributes that
+// openssl writes, does not matter. An encrypted key is refused with the
+// command that decrypts it.
+func LoadPEM(blocks ...[]byte) (*Credential, error) { return fromKey(keystore.PEM(blocks...)) }
+
+// LoadJWK reads a private RSA key with its kid from a JWK (RFC 7517), as NAIS
+// injects it in MASKINPORTEN_CLIENT_JWK: as it is, as base64, or in a set with
+// no other key.
+func LoadJWK(data []byte) (*Credential, error) { return fromKey(keystore.JWK(data)) }
+
+// fromKey makes a Credential of what internal/keystore returns.
+func fromKey(key *keystore.Key, err error) (*Credential, error) {
+	if err != nil {
 		return nil, err
 	}
-	if kid == "" {
+	if key.ID == "" && len(key.Chain) == 0 {
 		return nil, invalid("kid", "is missing: give the id under which the key is registered on the client")
 	}
-	return (&Credential{signer: signer}).named(kid), nil
+	c := &Credential{key: *key}
+	for _, cert := range key.Chain {
+		c.x5c = append(c.x5c, base64.StdEncoding.EncodeToString(cert.Raw))
+	}
+	return c.withHeader(key.ID), nil
 }
 
 // Credential returns c: a credential is its own source.
 func (c *Credential) Credential(context.Context) (*Credential, error) { return c, nil }
 
-// WithKeyID is c for a certificate that is registered on the client: grants
-// name the key by kid instead of carrying the chain.
+// WithKeyID returns c for a certificate that is registered on the client:
+// grants name the key by kid instead of carrying the chain.
 //
 // An empty kid means the chain again; for a key without one it changes nothing.
 func (c *Credential) WithKeyID(kid string) *Credential {
-	if kid == "" && len(c.chain) == 0 {
+	if kid == "" && len(c.key.Chain) == 0 {
 		return c
 	}
-	return c.named(kid)
+	return c.withHeader(kid)
 }
 
-// named is c with the header of its assertions, which names the key: kid or
-// x5c, exactly one of them.
-func (c *Credential) named(kid string) *Credential {
+// withHeader returns c with the header of its assertions, which names the key:
+// by kid or x5c, exactly one of them.
+func (c *Credential) withHeader(kid string) *Credential {
 	named := *c
-	named.kid = kid
+	named.key.ID = kid
 	header := struct {
 		Algorithm string   `json:"alg"`
 		KeyID     string   `json:"kid,omitempty"`
@@ -147,22 +184,22 @@ func (c *Credential) named(kid string) *Credential {
 	return &named
 }
 
-// Certificate is the leaf; nil for a key without one.
+// Certificate returns the leaf; nil for a key without one.
 func (c *Credential) Certificate() *x509.Certificate {
-	if len(c.chain) == 0 {
+	if len(c.key.Chain) == 0 {
 		return nil
 	}
-	return c.chain[0]
+	return c.key.Chain[0]
 }
 
 // KeyID returns the id under which the key is registered on the client; empty
 // if grants carry the certificate chain.
-func (c *Credential) KeyID() string { return c.kid }
+func (c *Credential) KeyID() string { return c.key.ID }
 
-// Chain is the certificates, leaf first; nil for a key without one.
-func (c *Credential) Chain() []*x509.Certificate { return slices.Clone(c.chain) }
+// Chain returns the certificates, leaf first; nil for a key without one.
+func (c *Credential) Chain() []*x509.Certificate { return slices.Clone(c.key.Chain) }
 
-// NotAfter is when the certificate expires; zero for a key without one.
+// NotAfter returns when the certificate expires; zero for a key without one.
 func (c *Credential) NotAfter() time.Time {
 	if leaf := c.Certificate(); leaf != nil {
 		return leaf.NotAfter
@@ -175,7 +212,7 @@ var (
 	oidSerialNumber           = asn1.ObjectIdentifier{2, 5, 4, 5}
 )
 
-// OrgNumber is the organisation number in the certificate: organizationIdentifier
+// OrgNumber returns the organisation number in the certificate: organizationIdentifier
 // NTRNO-… as SEID 2.0 has it, serialNumber as SEID 1 had it. Empty if there is none.
 func (c *Credential) OrgNumber() string {
 	leaf := c.Certificate()
@@ -196,51 +233,101 @@ func (c *Credential) OrgNumber() string {
 	return ""
 }
 
-// same tells whether c signs as other does.
+// same reports whether c signs as other does.
 func (c *Credential) same(other *Credential) bool {
 	if c == other {
 		return true
 	}
-	key, ok := c.signer.Public().(*rsa.PublicKey)
-	return ok && key.Equal(other.signer.Public()) && c.kid == other.kid && slices.Equal(c.x5c, other.x5c)
+	key, ok := c.key.Signer().Public().(*rsa.PublicKey)
+	return ok && key.Equal(other.key.Signer().Public()) && c.key.ID == other.key.ID && slices.Equal(c.x5c, other.x5c)
 }
 
-// usable tells whether c may sign now.
-func (c *Credential) usable(now time.Time) error {
-	leaf := c.Certificate()
-	if leaf == nil {
-		return nil
-	}
-	if err := checkDates(leaf, now); err != nil {
-		return err
-	}
-	return c.complete()
-}
+// usable reports why c may not sign now.
+func (c *Credential) usable(now time.Time) error { return c.key.Usable(now) }
 
-// complete tells whether the chain is one that Maskinporten takes: the leaf
-// and its issuer at least (x5c holds the "full chain" in Digdir's words).
-func (c *Credential) complete() error {
-	if c.kid != "" || len(c.chain) != 1 || selfIssued(c.chain[0]) {
-		return nil
-	}
-	return fmt.Errorf("%w: %s is not in the file, and Maskinporten will refuse the chain without it: export the file anew with the whole chain, or load the key and all certificates with LoadPEM",
-		ErrMissingIntermediate, quoted(c.chain[0].Issuer.CommonName))
-}
+// complete reports why the chain is not one that Maskinporten takes.
+func (c *Credential) complete() error { return c.key.Complete() }
 
 // String names whose credential it is.
 func (c Credential) String() string {
-	if len(c.chain) == 0 {
-		return fmt.Sprintf("Credential{KeyID: %q}", c.kid)
+	if len(c.key.Chain) == 0 {
+		return fmt.Sprintf("Credential{KeyID: %q}", c.key.ID)
 	}
 	return fmt.Sprintf("Credential{Subject: %q, Issuer: %q, NotAfter: %s, KeyID: %q}",
-		c.chain[0].Subject.CommonName, c.chain[0].Issuer.CommonName, c.chain[0].NotAfter.Format(time.DateOnly), c.kid)
+		c.key.Chain[0].Subject.CommonName, c.key.Chain[0].Issuer.CommonName, c.key.Chain[0].NotAfter.Format(time.DateOnly), c.key.ID)
 }
 
 // Format makes every verb print what String does.
 func (c Credential) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
-// LogValue is what String prints.
+// LogValue returns what String prints.
 func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // MarshalText keeps JSON to what String prints.
 func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// PKCS12File returns a PKCS#12 file as a source that reads it again when it has
+// changed, at the next signing: a renewed certificate needs no restart, whether
+// the file was written over, replaced or is a Kubernetes secret. If a new file
+// does not load, the last good credential stays in use, and the log says so
+// once.
+func PKCS12File(path, password string) CredentialSource {
+	return &fileSource{file: keystore.StoreFile(path, password, "", "")}
+}
+
+// PKCS12PasswordFile is [PKCS12File] with the password in a file of its own,
+// which is read together with it. A line break at its end does not count.
+func PKCS12PasswordFile(path, passwordPath string) CredentialSource {
+	return &fileSource{file: keystore.StoreFile(path, "", passwordPath, "")}
+}
+
+// PEMFile returns one or several PEM files that together hold a key and its
+// certificates as a source that reads them again when one of them changes, as
+// [PKCS12File] does.
+func PEMFile(paths ...string) CredentialSource {
+	return &fileSource{file: keystore.NewFile(func(files [][]byte) (*keystore.Key, error) { return keystore.PEM(files...) }, paths...)}
+}
+
+// JWKFile returns a file that holds a private JWK as a source that reads it
+// again when it changes, as [PKCS12File] does.
+func JWKFile(path string) CredentialSource {
+	return &fileSource{file: keystore.NewFile(func(files [][]byte) (*keystore.Key, error) {
+		key, err := keystore.JWK(files[0])
+		if _, err := fromKey(key, err); err != nil {
+			return nil, err
+		}
+		return key, nil
+	}, path)}
+}
+
+// fileSource is a key in files as a source of credentials: one for each key
+// that they held.
+type fileSource struct {
+	file *keystore.File
+
+	mu   sync.Mutex
+	key  *keystore.Key
+	cred *Credential // of key
+}
+
+// Credential returns the credential as the files have it.
+func (s *fileSource) Credential(ctx context.Context) (*Credential, error) {
+	return s.credential(ctx, slog.New(slog.DiscardHandler))
+}
+
+func (s *fileSource) credential(_ context.Context, log *slog.Logger) (*Credential, error) {
+	key, err := s.file.Key(log)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key == s.key {
+		return s.cred, nil
+	}
+	cred, err := fromKey(key, nil)
+	if err == nil {
+		s.key, s.cred = key, cred
+	}
+	return cred, err
+}

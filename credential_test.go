@@ -8,11 +8,15 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"math/big"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -22,9 +26,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// storedFile returns a file of testdata/keystores.
+func storedFile(t testing.TB, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "keystores", file))
+	require.NoError(t, err)
+	return b
+}
+
 func pkiKey(t testing.TB, name string) crypto.Signer {
 	t.Helper()
-	block, _ := pem.Decode(keystore(t, "pki/"+name+".pem"))
+	block, _ := pem.Decode(storedFile(t, "pki/"+name+".pem"))
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	require.NoError(t, err)
 	return key.(crypto.Signer)
@@ -33,49 +45,12 @@ func pkiKey(t testing.TB, name string) crypto.Signer {
 func pkiCerts(t testing.TB, names ...string) (certs []*x509.Certificate) {
 	t.Helper()
 	for _, name := range names {
-		block, _ := pem.Decode(keystore(t, "pki/"+name+".pem"))
+		block, _ := pem.Decode(storedFile(t, "pki/"+name+".pem"))
 		cert, err := x509.ParseCertificate(block.Bytes)
 		require.NoError(t, err)
 		certs = append(certs, cert)
 	}
 	return certs
-}
-
-func TestChain(t *testing.T) {
-	for _, test := range []struct {
-		reason string
-		given  []string
-		chain  []string
-		err    error
-	}{
-		{"in order", []string{"leaf", "ca", "root"}, []string{"leaf", "ca", "root"}, nil},
-		{"backwards", []string{"root", "ca", "leaf"}, []string{"leaf", "ca", "root"}, nil},
-		{"the root is not needed", []string{"ca", "leaf"}, []string{"leaf", "ca"}, nil},
-		{"a stray, and one of another key", []string{"stray", "otherleaf", "root", "leaf", "ca"}, []string{"leaf", "ca", "root"}, nil},
-		{"all of them twice", []string{"leaf", "leaf", "ca", "ca", "root", "root"}, []string{"leaf", "ca", "root"}, nil},
-		{"the other environment's CA has the same key", []string{"leaf", "prodca", "prodroot", "ca", "root"}, []string{"leaf", "ca", "root"}, nil},
-		{"the old certificate beside the renewed one", []string{"expired", "leaf", "ca"}, []string{"leaf", "ca"}, nil},
-		{"auth and sign of the same key", []string{"sign", "ca", "leaf"}, []string{"leaf", "ca"}, nil},
-		{"the longer of two", []string{"leaf", "production", "ca"}, []string{"leaf", "ca"}, nil},
-		{"no intermediate", []string{"leaf", "root"}, []string{"leaf"}, nil},
-		{"only the old certificate", []string{"expired", "ca"}, nil, ErrCertificateExpired},
-		{"only the coming certificate", []string{"future", "ca"}, nil, ErrCertificateNotYetValid},
-		{"for signing documents", []string{"sign", "ca"}, nil, ErrUnusableKey},
-		{"for encryption", []string{"enc", "ca"}, nil, ErrUnusableKey},
-		{"another's certificate", []string{"otherleaf", "ca"}, nil, ErrKeyMismatch},
-		{"no certificate", nil, nil, ErrNoCertificate},
-	} {
-		t.Run(test.reason, func(t *testing.T) {
-			cred, err := NewCredential(pkiKey(t, "key"), pkiCerts(t, test.given...)...)
-			require.ErrorIs(t, err, test.err)
-			if test.err != nil {
-				assert.Nil(t, cred)
-				return
-			}
-			assert.Equal(t, pkiCerts(t, test.chain...), cred.Chain())
-			assert.Len(t, cred.x5c, len(test.chain))
-		})
-	}
 }
 
 func TestKeysThatCannotSign(t *testing.T) {
@@ -125,15 +100,11 @@ func TestCredentialErrors(t *testing.T) {
 		{"a PEM file", "pki/leaf.pem", "changeit"},
 		{"not a keystore", "../../LICENSE", "changeit"},
 	} {
-		_, err := LoadPKCS12(keystore(t, store.file), store.password)
+		_, err := LoadPKCS12(storedFile(t, store.file), store.password)
 		note("LoadPKCS12, "+store.what, err)
 	}
-	_, err := LoadPKCS12Key(keystore(t, "keytool-two-keys.p12"), "changeit", "autentisering")
+	_, err := LoadPKCS12Key(storedFile(t, "keytool-two-keys.p12"), "changeit", "autentisering")
 	note("LoadPKCS12Key, no such name", err)
-	_, err = choose([]namedKey{{"sign", pkiKey(t, "key")}, {"", pkiKey(t, "weak")}}, pkiCerts(t, "sign", "ca"), time.Now(), "")
-	note("two keys, neither of which can sign", err)
-	assert.ErrorIs(t, err, ErrUnusableKey)
-	assert.NotErrorIs(t, err, ErrNoKey)
 	cred, err := NewCredential(pkiKey(t, "key"), pkiCerts(t, "leaf", "root")...)
 	require.NoError(t, err)
 	note("New, no intermediate", second(New(Config{Environment: Test, ClientID: "id", Credential: cred})))
@@ -146,7 +117,7 @@ func TestCredentialErrors(t *testing.T) {
 		{"only a key", "pki/key.pem"},
 		{"not PEM", "../../LICENSE"},
 	} {
-		_, err := LoadPEM(keystore(t, input.file))
+		_, err := LoadPEM(storedFile(t, input.file))
 		note("LoadPEM, "+input.what, err)
 	}
 	for _, input := range []struct{ what, jwk string }{
@@ -189,7 +160,7 @@ func TestMissingIntermediate(t *testing.T) {
 }
 
 func TestLoadPKCS12Key(t *testing.T) {
-	two := keystore(t, "craft-two-usable-keys.p12")
+	two := storedFile(t, "craft-two-usable-keys.p12")
 	first, err := LoadPKCS12Key(two, "changeit", "første")
 	require.NoError(t, err)
 	assert.Equal(t, pkiCerts(t, "leaf", "ca", "root"), first.Chain())
@@ -200,7 +171,7 @@ func TestLoadPKCS12Key(t *testing.T) {
 	assert.ErrorIs(t, err, ErrNoKey)
 	_, err = LoadPKCS12Key(two, "feil", "første")
 	assert.ErrorIs(t, err, ErrWrongPassword)
-	_, err = LoadPKCS12Key(keystore(t, "craft-three-files-in-one.p12"), "changeit", "sign")
+	_, err = LoadPKCS12Key(storedFile(t, "craft-three-files-in-one.p12"), "changeit", "sign")
 	assert.ErrorIs(t, err, ErrUnusableKey, "the name decides, even for the worse")
 }
 
@@ -241,20 +212,10 @@ func TestAnySigner(t *testing.T) {
 	remote := &remoteSigner{key: pkiKey(t, "key").(*rsa.PrivateKey)}
 	cred, err := NewCredential(remote, pkiCerts(t, "ca", "leaf")...)
 	require.NoError(t, err)
-	checkLoaded(t, cred)
-	assert.Equal(t, []crypto.SignerOpts{crypto.SHA256}, remote.opts, "PKCS #1 v1.5 is asked for by the hash alone")
-}
-
-// TestManyCertificatesOfOneName: a thousand candidates for the issuer, none of which it is, are not all tried.
-func TestManyCertificatesOfOneName(t *testing.T) {
-	false1 := *pkiCerts(t, "ca")[0]
-	false1.PublicKey = pkiKey(t, "other").Public()
-	many := slices.Repeat([]*x509.Certificate{&false1}, 1000)
-	start := time.Now()
-	cred, err := NewCredential(pkiKey(t, "key"), append(many, pkiCerts(t, "leaf")...)...)
+	signature, err := rs256{}.Sign("grant", cred.key.Signer())
 	require.NoError(t, err)
-	assert.Len(t, cred.Chain(), 1)
-	assert.Less(t, time.Since(start), time.Second)
+	assert.NoError(t, rs256{}.Verify("grant", signature, cred.Certificate().PublicKey))
+	assert.Equal(t, []crypto.SignerOpts{crypto.SHA256}, remote.opts, "PKCS #1 v1.5 is asked for by the hash alone")
 }
 
 // moodySigner does something else the first time it is asked.
@@ -303,4 +264,48 @@ func TestMoodySigner(t *testing.T) {
 			})
 		})
 	}
+}
+
+// privateJWK is key in a JWK, as NAIS injects it.
+func privateJWK(t testing.TB, kid string) []byte {
+	key := pkiKey(t, "key").(*rsa.PrivateKey)
+	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
+	b, err := json.Marshal(object{
+		"kty": "RSA", "kid": kid, "n": number(key.N), "e": "AQAB", "d": number(key.D), "p": number(key.Primes[0]), "q": number(key.Primes[1]),
+	})
+	require.NoError(t, err)
+	return b
+}
+
+func TestJWKWithoutKid(t *testing.T) {
+	cred, err := LoadJWK(privateJWK(t, "min-nøkkel"))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]any{"alg": "RS256", "kid": "min-nøkkel"}, headerOf(t, cred))
+	_, err = LoadJWK(privateJWK(t, ""))
+	var field *FieldError
+	require.ErrorAs(t, err, &field)
+	assert.Equal(t, "kid", field.Field)
+}
+
+// TestFileSource: as long as the file is the same, so is the credential.
+func TestFileSource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jwk.json")
+	require.NoError(t, os.WriteFile(path, privateJWK(t, "gammel"), 0o600))
+	source := JWKFile(path)
+	first, err := source.Credential(t.Context())
+	require.NoError(t, err)
+	again, err := source.Credential(t.Context())
+	require.NoError(t, err)
+	assert.Same(t, first, again)
+
+	require.NoError(t, os.WriteFile(path, privateJWK(t, "ny-nøkkel"), 0o600))
+	renewed, err := source.Credential(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "ny-nøkkel", renewed.key.ID)
+
+	// A key without an id is not taken while there is one that is good.
+	require.NoError(t, os.WriteFile(path, privateJWK(t, ""), 0o600))
+	kept, err := source.Credential(t.Context())
+	require.NoError(t, err)
+	assert.Same(t, renewed, kept)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/keystore"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -134,12 +135,12 @@ func credentialFromEnv() (CredentialSource, error) {
 		if err != nil {
 			return nil, invalidBecause(envJWK, err)
 		}
-		if kid != "" && kid != cred.kid {
+		if kid != "" && kid != cred.key.ID {
 			return nil, invalid(envKeyID, "differs from the kid in "+envJWK+": leave it out")
 		}
 		return cred, nil
 	}
-	source := keystoreFile(path, password, passwordFile, kid)
+	source := &fileSource{file: keystore.StoreFile(path, password, passwordFile, kid)}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_, err := source.Credential(ctx)

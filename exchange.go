@@ -282,9 +282,9 @@ func (x *exchange) requestInfo(r *Request) requestInfo {
 		persons:     r.persons,
 	}
 	if cred := x.last.Load(); cred != nil {
-		info.owner, info.kid = cred.OrgNumber(), cred.kid
+		info.owner, info.kid = cred.OrgNumber(), cred.key.ID
 		if info.kid == "" {
-			info.chain = len(cred.chain)
+			info.chain = len(cred.key.Chain)
 		}
 	}
 	return info

@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/keystore"
 	"github.com/stretchr/testify/require"
 )
 
@@ -213,7 +214,7 @@ func TestNothingLeaks(t *testing.T) {
 	tell(Config{Credential: cred})
 	tell(struct{ c *Credential }{cred})
 	tell(PKCS12File("nowhere.p12", password))
-	tell(keystoreFile("nowhere.p12", password, "", ""))
+	tell(&fileSource{file: keystore.StoreFile("nowhere.p12", password, "", "")})
 	_, err := PKCS12File("nowhere.p12", password).Credential(context.Background())
 	tell(err)
 	_, err = LoadPKCS12([]byte("not a keystore"), password)

@@ -1,8 +1,7 @@
-package maskinporten
+package keystore
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
@@ -21,26 +20,6 @@ const (
 	maxIssuers = 20 // certificates of the same name that are tried as issuer
 	maxRSABits = 16384
 )
-
-func checkKey(signer crypto.Signer) error {
-	if signer == nil {
-		return fmt.Errorf("%w: the signer is nil", ErrNoKey)
-	}
-	public, ok := signer.Public().(*rsa.PublicKey)
-	if !ok {
-		return fmt.Errorf("%w: it is an %s, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, kindOf(signer.Public()))
-	}
-	switch bits := public.N.BitLen(); {
-	case bits < 2048:
-		return fmt.Errorf("%w: it has %d bits, and Maskinporten takes 2048 at least", ErrUnusableKey, bits)
-	case bits > maxRSABits:
-		return fmt.Errorf("%w: it has %d bits, and %d are the most", ErrUnusableKey, bits, maxRSABits)
-	}
-	return nil
-}
-
-// kindOf names a key by its type, without what is in it.
-func kindOf(key any) string { return strings.TrimPrefix(fmt.Sprintf("%T", key), "*") }
 
 // checkLeaf judges a certificate by its Key Usage and not by the name of its
 // file: sources differ on which of the issuer's files is which.

@@ -1,4 +1,4 @@
-package maskinporten
+package keystore
 
 import (
 	"crypto"
@@ -15,25 +15,25 @@ type namedKey struct {
 	key  crypto.PrivateKey
 }
 
-// choose makes a credential of the one key that can sign for Maskinporten: a
-// Java keystore, or a file that somebody joined, also has those for signing
-// documents and for encryption. remedy says how to choose among several.
-func choose(keys []namedKey, certs []*x509.Certificate, now time.Time, remedy string) (*Credential, error) {
+// choose returns the one key that can sign for Maskinporten: a Java keystore,
+// or a file that somebody joined, also has those for signing documents and for
+// encryption. remedy says how to choose among several.
+func choose(keys []namedKey, certs []*x509.Certificate, now time.Time, remedy string) (*Key, error) {
 	keys = distinct(keys)
 	var (
-		able  []*Credential
+		able  []*Key
 		about []string
 		none  unusable
 	)
 	for _, k := range keys {
-		cred, err := k.credential(certs, now)
+		key, err := k.with(certs, now)
 		if err != nil {
 			none.errs = append(none.errs, err)
 			none.about = append(none.about, k.label()+": "+strings.TrimPrefix(err.Error(), "maskinporten: "))
 			continue
 		}
-		able = append(able, cred)
-		leaf := cred.Certificate()
+		able = append(able, key)
+		leaf := key.Chain[0]
 		about = append(about, fmt.Sprintf("%s: %s, Key Usage %s, expires %s",
 			k.label(), quoted(leaf.Subject.CommonName), keyUsage(leaf), leaf.NotAfter.Format(time.DateOnly)))
 	}
@@ -48,12 +48,12 @@ func choose(keys []namedKey, certs []*x509.Certificate, now time.Time, remedy st
 	return nil, &none
 }
 
-func (k namedKey) credential(certs []*x509.Certificate, now time.Time) (*Credential, error) {
+func (k namedKey) with(certs []*x509.Certificate, now time.Time) (*Key, error) {
 	signer, ok := k.key.(crypto.Signer)
 	if !ok {
 		return nil, fmt.Errorf("%w: it is %s", ErrUnusableKey, kindOf(k.key))
 	}
-	return newCredential(signer, certs, now)
+	return New(signer, certs, now)
 }
 
 func (k namedKey) label() string {

@@ -1,8 +1,7 @@
-package maskinporten
+package keystore
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,111 +12,92 @@ import (
 	"time"
 )
 
-// PKCS12File is a PKCS#12 file that is read again when it has changed, at the
-// next signing: a renewed certificate needs no restart, whether the file was
-// written over, replaced or is a Kubernetes secret. If a new file does not
-// load, the last good credential stays in use, and the log says so once.
-func PKCS12File(path, password string) CredentialSource { return keystoreFile(path, password, "", "") }
+// File is a key in files, which are looked at each time it is asked for and
+// read again when they have changed. It is safe for concurrent use.
+type File struct {
+	paths []string
+	load  func(files [][]byte) (*Key, error) // holds the password, where no print reaches it
 
-// PKCS12PasswordFile is [PKCS12File] with the password in a file of its own,
-// which is read together with it. A line break at its end does not count.
-func PKCS12PasswordFile(path, passwordPath string) CredentialSource {
-	return keystoreFile(path, "", passwordPath, "")
+	mu        sync.Mutex
+	seen      []os.FileInfo // of the files as they were last read
+	last      *Key          // the last that loaded
+	err       error         // why what was read last did not load
+	retryLoad bool          // whether it may load later, unchanged
 }
 
-// PEMFile is one or several PEM files that together hold a key and its
-// certificates, read again when one of them changes, as with [PKCS12File].
-func PEMFile(paths ...string) CredentialSource {
-	return &fileSource{paths: paths, load: func(files [][]byte) (*Credential, error) { return LoadPEM(files...) }}
+// NewFile returns the key that load makes of the content of the files.
+func NewFile(load func(files [][]byte) (*Key, error), paths ...string) *File {
+	return &File{paths: paths, load: load}
 }
 
-// JWKFile is a file that holds a private JWK, read again when it changes, as
-// with [PKCS12File].
-func JWKFile(path string) CredentialSource {
-	return &fileSource{paths: []string{path}, load: func(files [][]byte) (*Credential, error) { return LoadJWK(files[0]) }}
-}
-
-// keystoreFile is a keystore, PKCS#12 or PEM, and perhaps its password's file.
-func keystoreFile(path, password, passwordPath, kid string) CredentialSource {
+// StoreFile returns the key in a keystore, PKCS#12 or PEM. The password may be
+// in a file of its own, whose line break at the end does not count. An id that
+// is not empty is the key's.
+func StoreFile(path, password, passwordPath, id string) *File {
 	paths := []string{path}
 	if passwordPath != "" {
 		paths = append(paths, passwordPath)
 	}
-	return &fileSource{paths: paths, load: func(files [][]byte) (*Credential, error) {
+	return NewFile(func(files [][]byte) (*Key, error) {
 		password := password
 		if passwordPath != "" {
 			password = strings.TrimRight(string(files[1]), "\r\n")
 		}
 		var (
-			cred *Credential
-			err  error
+			key *Key
+			err error
 		)
 		if bytes.Contains(files[0], []byte("PRIVATE KEY-----")) {
-			cred, err = LoadPEM(files[0])
+			key, err = PEM(files[0])
 		} else {
-			cred, err = LoadPKCS12(files[0], password)
+			key, err = PKCS12(files[0], password)
 		}
-		if err != nil || kid == "" {
-			return cred, err
+		if err != nil || id == "" {
+			return key, err
 		}
-		return cred.WithKeyID(kid), nil
-	}}
+		return key.WithID(id), nil
+	}, paths...)
 }
 
-// fileSource loads a credential from files and looks at them each time it is
-// asked. A password stands in load, where no print reaches it.
-type fileSource struct {
-	paths []string
-	load  func(files [][]byte) (*Credential, error)
-
-	mu   sync.Mutex
-	seen []os.FileInfo // of the files as they were last read
-	last *Credential   // the last that loaded
-	err  error         // why what was read last did not load
-	late bool          // whether it may load later, unchanged
-}
-
-func (s *fileSource) Credential(ctx context.Context) (*Credential, error) {
-	return s.credential(ctx, slog.New(slog.DiscardHandler))
-}
-
-func (s *fileSource) credential(_ context.Context, log *slog.Logger) (*Credential, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// Key returns the key as the files have it. If what is new there does not load,
+// it is the last that did, and log says so once.
+func (f *File) Key(log *slog.Logger) (*Key, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	now := time.Now()
 	// Before the files are read: what is written meanwhile is seen next time.
-	infos := s.stat()
-	changed := !unchanged(s.seen, infos)
-	if changed || s.late {
-		s.read(infos, now)
-		if s.err != nil && s.last != nil && changed {
+	infos := f.stat()
+	changed := !unchanged(f.seen, infos)
+	if changed || f.retryLoad {
+		f.read(infos, now)
+		if f.err != nil && f.last != nil && changed {
 			log.Warn("maskinporten: the changed credential file does not load; the last good credential stays in use",
-				"file", strings.Join(s.paths, ", "), "error", s.err.Error())
+				"file", strings.Join(f.paths, ", "), "error", f.err.Error())
 		}
 	}
-	if s.err != nil && (s.last == nil || s.last.usable(now) != nil) {
-		return nil, fmt.Errorf("%s: %w", strings.Join(s.paths, ", "), s.err)
+	if f.err != nil && (f.last == nil || f.last.Usable(now) != nil) {
+		return nil, fmt.Errorf("%s: %w", strings.Join(f.paths, ", "), f.err)
 	}
-	return s.last, nil
+	return f.last, nil
 }
 
-func (s *fileSource) read(infos []os.FileInfo, now time.Time) {
-	s.seen, s.late = infos, false
-	files := make([][]byte, len(s.paths))
-	for i, path := range s.paths {
-		if files[i], s.err = readFile(path); s.err != nil {
-			s.late = true // permissions may be mended without a change to the file
+func (f *File) read(infos []os.FileInfo, now time.Time) {
+	f.seen, f.retryLoad = infos, false
+	files := make([][]byte, len(f.paths))
+	for i, path := range f.paths {
+		if files[i], f.err = readFile(path); f.err != nil {
+			f.retryLoad = true // permissions may be mended without a change to the file
 			return
 		}
 	}
-	cred, err := s.load(files)
-	if s.err = err; err == nil {
-		s.last = cred
+	key, err := f.load(files)
+	if f.err = err; err == nil {
+		f.last = key
 		return
 	}
 	// A certificate may be put in place before it begins to be valid, and a
 	// file that is being written may change once more within the clock's tick.
-	s.late = errors.Is(err, ErrCertificateNotYetValid) || written(infos, now)
+	f.retryLoad = errors.Is(err, ErrCertificateNotYetValid) || recentlyModified(infos, now)
 }
 
 // maxFile is over what any of the loaders takes, so that they say so.
@@ -134,9 +114,9 @@ func readFile(path string) ([]byte, error) {
 
 // stat follows symbolic links, which is how Kubernetes replaces a secret. A
 // file that is not there is nil.
-func (s *fileSource) stat() []os.FileInfo {
-	infos := make([]os.FileInfo, len(s.paths))
-	for i, path := range s.paths {
+func (f *File) stat() []os.FileInfo {
+	infos := make([]os.FileInfo, len(f.paths))
+	for i, path := range f.paths {
 		if info, err := os.Stat(path); err == nil {
 			infos[i] = info
 		}
@@ -162,8 +142,8 @@ func unchanged(a, b []os.FileInfo) bool {
 	return true
 }
 
-// written tells of a file that was changed just now.
-func written(infos []os.FileInfo, now time.Time) bool {
+// recentlyModified reports whether a file was changed just now.
+func recentlyModified(infos []os.FileInfo, now time.Time) bool {
 	for _, info := range infos {
 		if info != nil && now.Sub(info.ModTime()).Abs() < 2*time.Second {
 			return true

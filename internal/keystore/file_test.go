@@ -1,8 +1,7 @@
-package maskinporten
+package keystore
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -37,13 +36,13 @@ func (d *secretDir) write(name string, content []byte, at time.Time) {
 	require.NoError(d.t, os.Chtimes(d.file(name), at, at))
 }
 
-// subject is whose credential the source supplies, or its error.
-func (d *secretDir) subject(source CredentialSource) string {
-	cred, err := source.(loggingSource).credential(context.Background(), slog.New(slog.NewTextHandler(&d.log, nil)))
+// subject is whose key the file has, or its error.
+func (d *secretDir) subject(f *File) string {
+	key, err := f.Key(slog.New(slog.NewTextHandler(&d.log, nil)))
 	if err != nil {
 		return err.Error()
 	}
-	return cred.Certificate().Subject.CommonName
+	return key.Chain[0].Subject.CommonName
 }
 
 func (d *secretDir) warnings() int {
@@ -55,17 +54,21 @@ const (
 	theirs = "MASKINPORTEN FOR GO 2"
 )
 
+var quiet = slog.New(slog.DiscardHandler)
+
+func loadPEM(files [][]byte) (*Key, error) { return PEM(files...) }
+
 var longAgo = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // bundle is a PEM file with a key and its chain.
 func bundle(t testing.TB, key, leaf string) []byte {
-	return bytes.Join([][]byte{keystore(t, "pki/"+key+".pem"), keystore(t, "pki/"+leaf+".pem"), keystore(t, "pki/ca.pem")}, nil)
+	return bytes.Join([][]byte{stored(t, "pki/"+key+".pem"), stored(t, "pki/"+leaf+".pem"), stored(t, "pki/ca.pem")}, nil)
 }
 
 func TestFileWrittenOver(t *testing.T) {
 	d := newSecretDir(t)
 	d.write("key.pem", bundle(t, "key", "leaf"), longAgo)
-	source := PEMFile(d.file("key.pem"))
+	source := NewFile(loadPEM, d.file("key.pem"))
 	assert.Equal(t, ours, d.subject(source))
 	d.write("key.pem", bundle(t, "other", "otherleaf"), longAgo.Add(time.Second))
 	assert.Equal(t, theirs, d.subject(source))
@@ -78,7 +81,7 @@ func TestFileReplaced(t *testing.T) {
 	size := max(len(first), len(next))
 	pad := func(b []byte) []byte { return append(b, bytes.Repeat([]byte{'\n'}, size-len(b))...) }
 	d.write("key.pem", pad(first), longAgo)
-	source := PEMFile(d.file("key.pem"))
+	source := NewFile(loadPEM, d.file("key.pem"))
 	assert.Equal(t, ours, d.subject(source))
 	d.write("new.pem", pad(next), longAgo)
 	require.NoError(t, os.Rename(d.file("new.pem"), d.file("key.pem")))
@@ -90,8 +93,8 @@ func TestKubernetesSecret(t *testing.T) {
 	d := newSecretDir(t)
 	version := func(name, key, leaf string) {
 		require.NoError(t, os.Mkdir(d.file(name), 0o700))
-		d.write(name+"/tls.key", keystore(t, "pki/"+key+".pem"), longAgo)
-		d.write(name+"/tls.crt", append(keystore(t, "pki/"+leaf+".pem"), keystore(t, "pki/ca.pem")...), longAgo)
+		d.write(name+"/tls.key", stored(t, "pki/"+key+".pem"), longAgo)
+		d.write(name+"/tls.crt", append(stored(t, "pki/"+leaf+".pem"), stored(t, "pki/ca.pem")...), longAgo)
 		require.NoError(t, os.Symlink(name, d.file("..data_tmp")))
 		require.NoError(t, os.Rename(d.file("..data_tmp"), d.file("..data")))
 	}
@@ -99,7 +102,7 @@ func TestKubernetesSecret(t *testing.T) {
 	for _, name := range []string{"tls.key", "tls.crt"} {
 		require.NoError(t, os.Symlink("..data/"+name, d.file(name)))
 	}
-	source := PEMFile(d.file("tls.key"), d.file("tls.crt"))
+	source := NewFile(loadPEM, d.file("tls.key"), d.file("tls.crt"))
 	assert.Equal(t, ours, d.subject(source))
 	version("..2026_02", "other", "otherleaf")
 	require.NoError(t, os.RemoveAll(d.file("..2026_01")))
@@ -109,30 +112,30 @@ func TestKubernetesSecret(t *testing.T) {
 
 func TestPasswordFile(t *testing.T) {
 	d := newSecretDir(t)
-	d.write("key.p12", keystore(t, "openssl-norsk.p12"), longAgo)
+	d.write("key.p12", stored(t, "openssl-norsk.p12"), longAgo)
 	d.write("password", []byte("blåbærsyltetøy\r\n"), longAgo)
-	source := PKCS12PasswordFile(d.file("key.p12"), d.file("password"))
+	source := StoreFile(d.file("key.p12"), "", d.file("password"), "")
 	assert.Equal(t, ours, d.subject(source))
 
 	// The new keystore comes first and does not open, until its password comes.
-	d.write("key.p12", keystore(t, "openssl-legacy.p12"), longAgo.Add(time.Second))
+	d.write("key.p12", stored(t, "openssl-legacy.p12"), longAgo.Add(time.Second))
 	assert.Equal(t, ours, d.subject(source))
 	assert.Equal(t, 1, d.warnings())
 	d.write("password", []byte("changeit"), longAgo.Add(time.Second))
-	before, err := source.Credential(context.Background())
+	before, err := source.Key(quiet)
 	require.NoError(t, err)
-	assert.Len(t, before.Chain(), 3)
+	assert.Len(t, before.Chain, 3)
 	assert.Equal(t, 1, d.warnings())
 }
 
 // TestBadNewFile: the last good credential stays, and the log says so once for each change.
 func TestBadNewFile(t *testing.T) {
 	d := newSecretDir(t)
-	d.write("key.p12", keystore(t, "openssl-modern.p12"), longAgo)
-	source := PKCS12File(d.file("key.p12"), "changeit")
+	d.write("key.p12", stored(t, "openssl-modern.p12"), longAgo)
+	source := StoreFile(d.file("key.p12"), "changeit", "", "")
 	assert.Equal(t, ours, d.subject(source))
 	for i, bad := range []string{"openssl-rc4-128.p12", "openssl-expired.p12", "pki/root.pem"} {
-		d.write("key.p12", keystore(t, bad), longAgo.Add(time.Duration(i+1)*time.Second))
+		d.write("key.p12", stored(t, bad), longAgo.Add(time.Duration(i+1)*time.Second))
 		for range 3 {
 			assert.Equal(t, ours, d.subject(source))
 		}
@@ -144,7 +147,7 @@ func TestBadNewFile(t *testing.T) {
 	}
 	assert.Equal(t, 4, d.warnings())
 	assert.NotContains(t, d.log.String(), "changeit")
-	d.write("key.p12", keystore(t, "openssl-legacy.p12"), longAgo)
+	d.write("key.p12", stored(t, "openssl-legacy.p12"), longAgo)
 	assert.Equal(t, ours, d.subject(source))
 	assert.Equal(t, 4, d.warnings())
 }
@@ -152,16 +155,16 @@ func TestBadNewFile(t *testing.T) {
 // TestNoFileYet: a secret may be mounted after the program has started.
 func TestNoFileYet(t *testing.T) {
 	d := newSecretDir(t)
-	source := JWKFile(d.file("jwk.json"))
+	source := NewFile(func(files [][]byte) (*Key, error) { return JWK(files[0]) }, d.file("jwk.json"))
 	for range 2 {
-		_, err := source.Credential(context.Background())
+		_, err := source.Key(quiet)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 		assert.ErrorContains(t, err, d.file("jwk.json"))
 	}
 	d.write("jwk.json", []byte(privateJWK(t, nil)), longAgo)
-	cred, err := source.Credential(context.Background())
+	key, err := source.Key(quiet)
 	require.NoError(t, err)
-	assert.Equal(t, "min-nøkkel", cred.kid)
+	assert.Equal(t, "min-nøkkel", key.ID)
 	assert.Zero(t, d.warnings())
 }
 
@@ -169,24 +172,24 @@ func TestNoFileYet(t *testing.T) {
 func TestCertificateInPlaceEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newSecretDir(t)
-		d.write("key.p12", keystore(t, "openssl-modern.p12"), longAgo)
-		source := PKCS12File(d.file("key.p12"), "changeit")
-		old, err := source.Credential(t.Context())
+		d.write("key.p12", stored(t, "openssl-modern.p12"), longAgo)
+		source := StoreFile(d.file("key.p12"), "changeit", "", "")
+		old, err := source.Key(quiet)
 		require.NoError(t, err)
-		d.write("key.p12", keystore(t, "openssl-future.p12"), longAgo.Add(time.Second))
+		d.write("key.p12", stored(t, "openssl-future.p12"), longAgo.Add(time.Second))
 		for range 3 {
 			assert.Equal(t, ours, d.subject(source))
 		}
 		assert.Equal(t, 1, d.warnings())
-		cred, err := source.Credential(t.Context())
+		key, err := source.Key(quiet)
 		require.NoError(t, err)
-		assert.Same(t, old, cred)
+		assert.Same(t, old, key)
 
 		time.Sleep(time.Until(time.Date(2049, 6, 1, 0, 0, 0, 0, time.UTC)))
-		cred, err = source.Credential(t.Context())
+		key, err = source.Key(quiet)
 		require.NoError(t, err)
-		assert.NotSame(t, old, cred)
-		assert.Equal(t, pkiCerts(t, "future")[0], cred.Certificate())
+		assert.NotSame(t, old, key)
+		assert.Equal(t, certificates(t, "future")[0], key.Chain[0])
 		assert.Equal(t, 1, d.warnings())
 	})
 }
@@ -195,13 +198,13 @@ func TestCertificateInPlaceEarly(t *testing.T) {
 func TestLastGoodExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newSecretDir(t)
-		d.write("key.p12", keystore(t, "openssl-expired.p12"), longAgo) // expires in 2002; it is 2000
-		source := PKCS12File(d.file("key.p12"), "changeit")
+		d.write("key.p12", stored(t, "openssl-expired.p12"), longAgo) // expires in 2002; it is 2000
+		source := StoreFile(d.file("key.p12"), "changeit", "", "")
 		assert.Equal(t, ours, d.subject(source))
 		d.write("key.p12", []byte("renewed?"), longAgo.Add(time.Second))
 		assert.Equal(t, ours, d.subject(source))
 		time.Sleep(3 * 365 * 24 * time.Hour)
-		_, err := source.Credential(t.Context())
+		_, err := source.Key(quiet)
 		assert.ErrorIs(t, err, ErrNotKeystore)
 	})
 }
@@ -214,8 +217,8 @@ func TestFileBeingWritten(t *testing.T) {
 	clear(half[len(half)/2:])
 	now := time.Now()
 	d.write("key.pem", half, now)
-	source := PEMFile(d.file("key.pem"))
-	_, err := source.Credential(context.Background())
+	source := NewFile(loadPEM, d.file("key.pem"))
+	_, err := source.Key(quiet)
 	require.Error(t, err)
 	d.write("key.pem", whole, now)
 	assert.Equal(t, ours, d.subject(source))
@@ -226,12 +229,12 @@ func TestUnchangedFileIsNotReadAgain(t *testing.T) {
 	d.write("key", []byte("x"), longAgo)
 	loads := 0
 	for _, result := range []error{nil, errors.New("bad")} {
-		source := &fileSource{paths: []string{d.file("key")}, load: func([][]byte) (*Credential, error) {
+		source := NewFile(func([][]byte) (*Key, error) {
 			loads++
-			return &Credential{}, result
-		}}
+			return &Key{}, result
+		}, d.file("key"))
 		for range 5 {
-			_, err := source.Credential(context.Background())
+			_, err := source.Key(quiet)
 			assert.ErrorIs(t, err, result)
 		}
 	}
@@ -242,14 +245,14 @@ func TestUnchangedFileIsNotReadAgain(t *testing.T) {
 func TestReplacedWhileInUse(t *testing.T) {
 	d := newSecretDir(t)
 	d.write("key.pem", bundle(t, "key", "leaf"), longAgo)
-	source := PEMFile(d.file("key.pem"))
+	source := NewFile(loadPEM, d.file("key.pem"))
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				cred, err := source.Credential(context.Background())
+				key, err := source.Key(quiet)
 				if assert.NoError(t, err) {
-					assert.Contains(t, []string{ours, theirs}, cred.Certificate().Subject.CommonName)
+					assert.Contains(t, []string{ours, theirs}, key.Chain[0].Subject.CommonName)
 				}
 			}
 		})

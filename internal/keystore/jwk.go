@@ -1,4 +1,4 @@
-package maskinporten
+package keystore
 
 import (
 	"bytes"
@@ -24,10 +24,9 @@ type jwk struct {
 	Q   base64URL `json:"q"`
 }
 
-// LoadJWK reads a private RSA key with its kid from a JWK (RFC 7517), as NAIS
-// injects it in MASKINPORTEN_CLIENT_JWK: as it is, as base64, or in a set with
-// no other key.
-func LoadJWK(data []byte) (*Credential, error) {
+// JWK reads a private RSA key from a JWK (RFC 7517): as it is, as base64, or in
+// a set with no other key. Its kid is the key's id, and may be empty.
+func JWK(data []byte) (*Key, error) {
 	if len(data) > maxJWK {
 		return nil, fmt.Errorf("%w: the JWK is over 64 KiB", ErrNotKeystore)
 	}
@@ -62,7 +61,7 @@ func LoadJWK(data []byte) (*Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewKeyCredential(private, key.Kid)
+	return NewRegistered(private, key.Kid)
 }
 
 func (k *jwk) private() (*rsa.PrivateKey, error) {

@@ -1,4 +1,4 @@
-package maskinporten
+package keystore
 
 import (
 	"crypto/rsa"
@@ -11,22 +11,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+type object = map[string]any
+
 // privateJWK is key as NAIS injects it, with changes.
 func privateJWK(t testing.TB, changes object) string {
-	key := pkiKey(t, "key").(*rsa.PrivateKey)
+	key := privateKey(t, "key")
 	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
-	b, err := json.Marshal(changed(object{
+	members := object{
 		"kty": "RSA", "kid": "min-nøkkel", "use": "sig", "alg": "RS256",
 		"n": number(key.N), "e": "AQAB", "d": number(key.D), "p": number(key.Primes[0]), "q": number(key.Primes[1]),
 		"dp": number(key.Precomputed.Dp), "dq": number(key.Precomputed.Dq), "qi": number(key.Precomputed.Qinv),
-	}, changes))
+	}
+	for name, value := range changes {
+		if value == nil {
+			delete(members, name)
+			continue
+		}
+		members[name] = value
+	}
+	b, err := json.Marshal(members)
 	require.NoError(t, err)
 	return string(b)
 }
 
-func TestLoadJWK(t *testing.T) {
+func TestJWK(t *testing.T) {
 	plain := privateJWK(t, nil)
-	padded := base64.URLEncoding.EncodeToString(append([]byte{0}, pkiKey(t, "key").(*rsa.PrivateKey).N.Bytes()...))
+	padded := base64.URLEncoding.EncodeToString(append([]byte{0}, privateKey(t, "key").N.Bytes()...))
 	for _, test := range []struct{ reason, jwk string }{
 		{"as NAIS has it", plain},
 		{"white space around, and a byte order mark", "\xef\xbb\xbf\r\n" + plain + "\n"},
@@ -38,16 +48,16 @@ func TestLoadJWK(t *testing.T) {
 		{"a number with a zero in front, and padding", privateJWK(t, object{"n": padded})},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			cred, err := LoadJWK([]byte(test.jwk))
+			key, err := JWK([]byte(test.jwk))
 			require.NoError(t, err)
-			assert.Equal(t, map[string]any{"alg": "RS256", "kid": "min-nøkkel"}, headerOf(t, cred))
-			assert.True(t, cred.signer.(*rsa.PrivateKey).Equal(pkiKey(t, "key")))
-			assert.Nil(t, cred.Certificate())
+			assert.Equal(t, "min-nøkkel", key.ID)
+			assert.True(t, key.Signer().(*rsa.PrivateKey).Equal(privateKey(t, "key")))
+			assert.Nil(t, key.Chain)
 		})
 	}
 }
 
-func TestLoadJWKRefuses(t *testing.T) {
+func TestJWKRefuses(t *testing.T) {
 	long := base64.RawURLEncoding.EncodeToString(make([]byte, 4000))
 	for _, test := range []struct {
 		reason, jwk string
@@ -71,11 +81,7 @@ func TestLoadJWKRefuses(t *testing.T) {
 		{"numbers of 32,000 bits", privateJWK(t, object{"n": long, "p": long}), ErrUnusableKey},
 		{"zeros", privateJWK(t, object{"n": "AA", "d": "AA", "p": "AA", "q": "AA"}), ErrUnusableKey},
 	} {
-		_, err := LoadJWK([]byte(test.jwk))
+		_, err := JWK([]byte(test.jwk))
 		assert.ErrorIs(t, err, test.err, test.reason)
 	}
-	var field *FieldError
-	_, err := LoadJWK([]byte(privateJWK(t, object{"kid": nil})))
-	require.ErrorAs(t, err, &field)
-	assert.Equal(t, "kid", field.Field)
 }

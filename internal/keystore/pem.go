@@ -1,4 +1,4 @@
-package maskinporten
+package keystore
 
 import (
 	"bytes"
@@ -18,12 +18,11 @@ const (
 	maxPEMCert = 64 << 10
 )
 
-// LoadPEM reads a private key and certificates from PEM, in any order, from
-// one or several inputs: the key (PKCS#1 or PKCS#8) and the chain may be in
-// files of their own. Text between the blocks, such as the bag attributes that
-// openssl writes, does not matter. An encrypted key is refused with the
-// command that decrypts it.
-func LoadPEM(blocks ...[]byte) (*Credential, error) {
+// PEM reads a private key and certificates from PEM, in any order, from one or
+// several inputs. Text between the blocks, such as the bag attributes that
+// openssl writes, does not matter. An encrypted key is refused with the command
+// that decrypts it.
+func PEM(blocks ...[]byte) (*Key, error) {
 	var (
 		found pemContent
 		size  int
@@ -131,7 +130,7 @@ func parsePEMKey(der []byte) (crypto.PrivateKey, error) {
 
 func looksLikePEM(data []byte) bool { return bytes.Contains(data, []byte("-----BEGIN ")) }
 
-// notPEM tells what was taken for PEM by mistake.
+// notPEM says what was taken for PEM by mistake.
 func notPEM(blocks [][]byte) error {
 	for _, data := range blocks {
 		if len(data) > 0 && data[0] == asn1.TagSequence|0x20 {

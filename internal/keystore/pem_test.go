@@ -1,4 +1,4 @@
-package maskinporten
+package keystore
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLoadPEM(t *testing.T) {
-	file := func(name string) []byte { return keystore(t, name) }
+func TestPEM(t *testing.T) {
+	file := func(name string) []byte { return stored(t, name) }
 	key, leaf, ca, root := file("pki/key.pem"), file("pki/leaf.pem"), file("pki/ca.pem"), file("pki/root.pem")
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	windows := func(b []byte) []byte {
@@ -39,44 +39,44 @@ func TestLoadPEM(t *testing.T) {
 		{"a decrypted key, PKCS#1", [][]byte{file("remedied/pkcs1-encrypted.pem"), leaf, ca, root}},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			cred, err := LoadPEM(test.inputs...)
+			loaded, err := PEM(test.inputs...)
 			require.NoError(t, err)
-			checkLoaded(t, cred)
-			assert.Equal(t, pkiCerts(t, "leaf", "ca", "root"), cred.Chain())
+			checkLoaded(t, loaded)
+			assert.Equal(t, certificates(t, "leaf", "ca", "root"), loaded.Chain)
 		})
 	}
 }
 
 func TestLoadPEMRefuses(t *testing.T) {
-	key, leaf := string(keystore(t, "pki/key.pem")), string(keystore(t, "pki/leaf.pem"))
+	key, leaf := string(stored(t, "pki/key.pem")), string(stored(t, "pki/leaf.pem"))
 	for _, test := range []struct {
 		reason, input string
 		err           error
 	}{
 		{"nothing", "", ErrNotKeystore},
 		{"a key cut off", key[:800], ErrNotKeystore},
-		{"DER", string(keystore(t, "openssl-modern.p12")), ErrNotKeystore},
+		{"DER", string(stored(t, "openssl-modern.p12")), ErrNotKeystore},
 		{"only a key", key, ErrNoCertificate},
 		{"only a certificate", leaf, ErrNoKey},
-		{"another's certificate", key + string(keystore(t, "pki/otherleaf.pem")), ErrKeyMismatch},
-		{"an encrypted key", string(keystore(t, "pkcs8-encrypted.pem")) + leaf, ErrUnsupportedEncryption},
-		{"an encrypted key, PKCS#1", string(keystore(t, "pkcs1-encrypted.pem")) + leaf, ErrUnsupportedEncryption},
-		{"two keys that can sign", key + string(keystore(t, "pki/other.pem")) + leaf + string(keystore(t, "pki/otherleaf.pem")), ErrAmbiguousKey},
-		{"an EC key", string(keystore(t, "pki/ec.pem")) + leaf, ErrUnusableKey},
+		{"another's certificate", key + string(stored(t, "pki/otherleaf.pem")), ErrKeyMismatch},
+		{"an encrypted key", string(stored(t, "pkcs8-encrypted.pem")) + leaf, ErrUnsupportedEncryption},
+		{"an encrypted key, PKCS#1", string(stored(t, "pkcs1-encrypted.pem")) + leaf, ErrUnsupportedEncryption},
+		{"two keys that can sign", key + string(stored(t, "pki/other.pem")) + leaf + string(stored(t, "pki/otherleaf.pem")), ErrAmbiguousKey},
+		{"an EC key", string(stored(t, "pki/ec.pem")) + leaf, ErrUnusableKey},
 		{"a key of nonsense", "-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n", ErrUnusableKey},
 		{"a certificate of nonsense", "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n", ErrNotKeystore},
 		{"a public key", "-----BEGIN PUBLIC KEY-----\nMAMCAQA=\n-----END PUBLIC KEY-----\n", ErrNoKey},
 		{"more keys than anyone has", strings.Repeat(key, 17), ErrNotKeystore},
 		{"three megabytes", strings.Repeat("-", 3<<20), ErrNotKeystore},
 	} {
-		_, err := LoadPEM([]byte(test.input))
+		_, err := PEM([]byte(test.input))
 		assert.ErrorIs(t, err, test.err, test.reason)
 	}
 }
 
 // TestHostilePEM: two megabytes of anything take a fraction of a second.
 func TestHostilePEM(t *testing.T) {
-	key, leaf, ca := string(keystore(t, "pki/key.pem")), string(keystore(t, "pki/leaf.pem")), string(keystore(t, "pki/ca.pem"))
+	key, leaf, ca := string(stored(t, "pki/key.pem")), string(stored(t, "pki/leaf.pem")), string(stored(t, "pki/ca.pem"))
 	upTo := func(s string) string { return strings.Repeat(s, (maxPEM-8000)/len(s)) }
 	for reason, input := range map[string]string{
 		"beginnings":         upTo("-----BEGIN X-----\n"),
@@ -88,7 +88,7 @@ func TestHostilePEM(t *testing.T) {
 		"nothing but dashes": upTo("-"),
 	} {
 		start := time.Now()
-		_, err := LoadPEM([]byte(input))
+		_, err := PEM([]byte(input))
 		took := time.Since(start)
 		assert.Less(t, took, 5*time.Second, reason)
 		assert.Equal(t, strings.HasPrefix(reason, "the same"), err == nil, reason)

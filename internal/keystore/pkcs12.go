@@ -1,4 +1,4 @@
-package maskinporten
+package keystore
 
 import (
 	"errors"
@@ -10,16 +10,9 @@ import (
 	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
 
-// LoadPKCS12 reads a virksomhetssertifikat as Buypass and Commfides deliver
-// it, a .p12 or .pfx file, or what Windows, Java, a browser or a key vault has
-// made of it since: DER or BER, as it is or as base64, with certificates in
-// any order. Of the two or three files that the issuer sends, take the one
-// whose Key Usage has Digital Signature. If the file has several keys, the one
-// that can sign for Maskinporten is taken.
-//
-// The error says what to do. A keystore in another format, or with encryption
-// that is not read, needs one command, which the error prints.
-func LoadPKCS12(data []byte, password string) (*Credential, error) {
+// PKCS12 reads a PKCS#12 file. If it has several keys, the one that can sign for
+// Maskinporten is taken.
+func PKCS12(data []byte, password string) (*Key, error) {
 	store, err := openPKCS12(data, password)
 	if err != nil {
 		return nil, err
@@ -27,9 +20,9 @@ func LoadPKCS12(data []byte, password string) (*Credential, error) {
 	return choose(keysOf(store), store.Certificates, time.Now(), "take one by its name with LoadPKCS12Key")
 }
 
-// LoadPKCS12Key is [LoadPKCS12] for a file in which more than one key can
-// sign: it takes the one with this friendlyName, which Java calls alias.
-func LoadPKCS12Key(data []byte, password, friendlyName string) (*Credential, error) {
+// PKCS12Named is PKCS12 for a file in which more than one key can sign: it takes
+// the one with this friendlyName, which Java calls alias.
+func PKCS12Named(data []byte, password, friendlyName string) (*Key, error) {
 	store, err := openPKCS12(data, password)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,12 @@
-package maskinporten
+package keystore
 
 import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,11 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const keystoreDir = "testdata/keystores"
+const testdata = "../../testdata"
 
-func keystore(t testing.TB, file string) []byte {
+// stored returns a file of testdata/keystores.
+func stored(t testing.TB, file string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(keystoreDir, file))
+	b, err := os.ReadFile(filepath.Join(testdata, "keystores", file))
 	require.NoError(t, err)
 	return b
 }
@@ -23,7 +29,7 @@ func keystore(t testing.TB, file string) []byte {
 // storeInTable is a line of testdata/README.md.
 type storeInTable struct{ File, Tool, Command, Password, Outcome, Remedy, Remedied string }
 
-// slow tells of stores with 600,000 iterations a key. With the race detector
+// slow reports whether a store has 600,000 iterations a key. With the race detector
 // each takes ten seconds, in which there is no race to find: one of each tool
 // is left to it.
 func (s storeInTable) slow() bool {
@@ -35,7 +41,7 @@ func (s storeInTable) slow() bool {
 }
 
 func keystoreTable(t testing.TB) (table []storeInTable) {
-	b, err := os.ReadFile("testdata/keystores.json")
+	b, err := os.ReadFile(filepath.Join(testdata, "keystores.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, &table))
 	require.GreaterOrEqual(t, len(table), 79)
@@ -62,10 +68,10 @@ func TestEveryKeystore(t *testing.T) {
 		}
 		t.Run(row.File, func(t *testing.T) {
 			t.Parallel()
-			cred, err := LoadPKCS12(keystore(t, row.File), row.Password)
+			key, err := PKCS12(stored(t, row.File), row.Password)
 			if row.Outcome == "loads" {
 				require.NoError(t, err)
-				checkLoaded(t, cred)
+				checkLoaded(t, key)
 				return
 			}
 			kind, what, _ := strings.Cut(row.Outcome, ": ")
@@ -77,28 +83,45 @@ func TestEveryKeystore(t *testing.T) {
 				return
 			}
 			assert.ErrorContains(t, err, "`"+row.Remedy+"`")
-			mended := keystore(t, filepath.Join("remedied", row.Remedied))
+			mended := stored(t, filepath.Join("remedied", row.Remedied))
 			if strings.HasSuffix(row.Remedied, ".pem") {
-				cred, err = LoadPEM(mended)
+				key, err = PEM(mended)
 			} else {
-				cred, err = LoadPKCS12(mended, row.Password)
+				key, err = PKCS12(mended, row.Password)
 			}
 			require.NoError(t, err, "what the command in the error made")
-			checkLoaded(t, cred)
+			checkLoaded(t, key)
 		})
 	}
 }
 
-// checkLoaded wants the leaf first, each certificate signed by the next, and a signature that the leaf verifies.
-func checkLoaded(t *testing.T, cred *Credential) {
+// checkLoaded wants each certificate signed by the next, and a signature that the leaf verifies.
+func checkLoaded(t *testing.T, key *Key) {
 	t.Helper()
-	assert.Equal(t, "910753614", cred.OrgNumber())
-	chain := cred.Chain()
-	assert.Equal(t, chain[0], cred.Certificate())
-	for i, issuer := range chain[1:] {
-		assert.NoError(t, chain[i].CheckSignatureFrom(issuer))
+	for i, issuer := range key.Chain[1:] {
+		assert.NoError(t, key.Chain[i].CheckSignatureFrom(issuer))
 	}
-	signature, err := rs256{}.Sign("grant", cred.signer)
+	digest := sha256.Sum256([]byte("grant"))
+	signature, err := key.Signer().Sign(nil, digest[:], crypto.SHA256)
 	require.NoError(t, err)
-	assert.NoError(t, rs256{}.Verify("grant", signature, chain[0].PublicKey))
+	assert.NoError(t, rsa.VerifyPKCS1v15(key.Chain[0].PublicKey.(*rsa.PublicKey), crypto.SHA256, digest[:], signature))
+}
+
+func privateKey(t testing.TB, name string) *rsa.PrivateKey {
+	t.Helper()
+	block, _ := pem.Decode(stored(t, "pki/"+name+".pem"))
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	require.NoError(t, err)
+	return key.(*rsa.PrivateKey)
+}
+
+func certificates(t testing.TB, names ...string) (certs []*x509.Certificate) {
+	t.Helper()
+	for _, name := range names {
+		block, _ := pem.Decode(stored(t, "pki/"+name+".pem"))
+		cert, err := x509.ParseCertificate(block.Bytes)
+		require.NoError(t, err)
+		certs = append(certs, cert)
+	}
+	return certs
 }
