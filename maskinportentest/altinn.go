@@ -122,7 +122,7 @@ func (a *Altinn) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if fault.answers() || fault.Drop {
-		fault.answer(w, a.URL())
+		fault.reply(a.fake, fault.refusal()).send(w)
 		return
 	}
 	token := sign(altinnKey(), altinnKeyID, a.claims(claims, now, lifetime))

@@ -20,7 +20,7 @@ type asked struct {
 }
 
 // readAsked reads what is asked for, each claim by its own rules.
-func (f *Fake) readAsked(claims map[string]any, client Integration) (*asked, *refusal) {
+func (f *Fake) readAsked(g *Grant, claims map[string]any, client Integration) (*asked, *refusal) {
 	a := &asked{consumer: client.OrgNumber}
 	var ok bool
 	if a.scope, ok = claims["scope"].(string); !ok || a.scope == "" {
@@ -36,9 +36,16 @@ func (f *Fake) readAsked(claims map[string]any, client Integration) (*asked, *re
 		return nil, bad
 	}
 	if v, present := claims["resource"]; present {
+		notArray := refuse("MP-011", "resource must be an array of strings")
 		list, ok := v.([]any)
+		if one, isString := v.(string); isString {
+			if bad := f.deviation(g, notArray); bad != nil {
+				return nil, bad
+			}
+			list, ok = []any{one}, true
+		}
 		if !ok || len(list) == 0 {
-			return nil, refuse("MP-011", "resource must be an array of strings")
+			return nil, notArray
 		}
 		for _, v := range list {
 			s, _ := v.(string)

@@ -2,9 +2,7 @@ package maskinportentest
 
 import (
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,29 +11,25 @@ import (
 
 // authenticate finds the key by the header and verifies the signature with it.
 func (f *Fake) authenticate(g *Grant, token *jws, client Integration) (amr string, bad *refusal) {
-	for _, name := range slices.Sorted(maps.Keys(token.header)) {
-		if !slices.Contains([]string{"alg", "typ", "x5c", "kid"}, name) {
-			return "", invalidAssertion("Unknown header " + name)
-		}
-	}
-	if _, ok := algorithms[g.Algorithm]; !ok {
-		return "", invalidAssertion("alg must be RS256, RS384 or RS512")
-	}
-	if typ, present := token.header["typ"]; present && typ != "JWT" {
-		return "", invalidAssertion("typ, if present, must be JWT")
+	if bad := f.checkHeader(g, token); bad != nil {
+		return "", bad
 	}
 	x5c, hasChain := token.header["x5c"]
 	kid, hasKey := token.header["kid"]
 	var key *rsa.PublicKey
 	switch {
-	case hasChain == hasKey:
+	case hasChain && hasKey:
 		return "", invalidAssertion("The header must hold exactly one of x5c and kid")
 	case hasKey:
 		amr = "private_key_jwt"
 		key, bad = f.registeredKey(kid, client)
-	default:
+	case len(client.Keys) > 0:
+		return "", unauthenticated("Client requires pre-registered jwk and no key identifier (kid) provided")
+	case hasChain:
 		amr = "virksomhetssertifikat"
 		key, bad = f.certifiedKey(g, x5c)
+	default:
+		return "", invalidAssertion("The header must hold exactly one of x5c and kid")
 	}
 	if bad != nil {
 		return "", bad
@@ -49,6 +43,26 @@ func (f *Fake) authenticate(g *Grant, token *jws, client Integration) (amr strin
 	return amr, nil
 }
 
+func (f *Fake) checkHeader(g *Grant, token *jws) *refusal {
+	if _, present := token.header["crit"]; present {
+		return invalidAssertion("Unknown header crit") // RFC 7515 §4.1.11: never let pass
+	}
+	for _, name := range slices.Sorted(maps.Keys(token.header)) {
+		if !slices.Contains([]string{"alg", "typ", "x5c", "kid"}, name) {
+			if bad := f.deviation(g, invalidAssertion("Unknown header "+name)); bad != nil {
+				return bad
+			}
+		}
+	}
+	if _, ok := algorithms[g.Algorithm]; !ok {
+		return invalidAssertion("alg must be RS256, RS384 or RS512")
+	}
+	if typ, present := token.header["typ"]; present && typ != "JWT" {
+		return f.deviation(g, invalidAssertion("typ, if present, must be JWT"))
+	}
+	return nil
+}
+
 func (f *Fake) registeredKey(kid any, client Integration) (*rsa.PublicKey, *refusal) {
 	id, ok := kid.(string)
 	if !ok {
@@ -56,7 +70,7 @@ func (f *Fake) registeredKey(kid any, client Integration) (*rsa.PublicKey, *refu
 	}
 	i := slices.IndexFunc(client.Keys, func(k Key) bool { return k.ID == id })
 	if i < 0 {
-		return nil, refuse("MP-124", "No key with this kid is registered on the client")
+		return nil, unauthenticated("Unknown key identifier (kid) for client")
 	}
 	if !f.now().Before(client.Keys[i].Expires) {
 		return nil, refuse("MP-121", "")
@@ -65,19 +79,10 @@ func (f *Fake) registeredKey(kid any, client Integration) (*rsa.PublicKey, *refu
 }
 
 func (f *Fake) certifiedKey(g *Grant, x5c any) (*rsa.PublicKey, *refusal) {
-	list, ok := x5c.([]any)
-	if !ok || len(list) == 0 {
-		return nil, refuse("MP-123", "It must be an array of strings")
+	chain, bad := readChain(x5c)
+	if bad == nil {
+		bad = f.checkChain(g, chain)
 	}
-	var encoded []string
-	for _, v := range list {
-		s, ok := v.(string)
-		if !ok {
-			return nil, refuse("MP-123", "It must be an array of strings")
-		}
-		encoded = append(encoded, s)
-	}
-	chain, bad := f.authority.chain(encoded)
 	if bad != nil {
 		return nil, bad
 	}
@@ -97,46 +102,6 @@ func (f *Fake) certifiedKey(g *Grant, x5c any) (*rsa.PublicKey, *refusal) {
 		return nil, refuse("MP-120", "Its Key Usage lacks Digital Signature")
 	}
 	return key, nil
-}
-
-// chain reads an x5c: the leaf first, each certificate signed by the next, the
-// last one the root or signed by it. What it found it remembers.
-func (a *authority) chain(x5c []string) ([]*x509.Certificate, *refusal) {
-	id := sha256.Sum256([]byte(strings.Join(x5c, " ")))
-	a.mu.Lock()
-	known := a.known[id]
-	a.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
-	var chain []*x509.Certificate
-	for _, s := range x5c {
-		raw, err := base64.StdEncoding.Strict().DecodeString(s)
-		if err != nil || strings.ContainsAny(s, "\r\n") {
-			return nil, refuse("MP-123", "Its strings must be base64")
-		}
-		c, err := x509.ParseCertificate(raw)
-		if err != nil {
-			return nil, refuse("MP-123", "Its strings must be certificates in DER")
-		}
-		chain = append(chain, c)
-	}
-	for i, c := range chain {
-		if i == len(chain)-1 {
-			if !c.Equal(a.root.certificate) && c.CheckSignatureFrom(a.root.certificate) != nil {
-				return nil, refuse("MP-120", "x5c must be the full chain, to a root of this environment")
-			}
-		} else if c.CheckSignatureFrom(chain[i+1]) != nil {
-			return nil, refuse("MP-120", "x5c must be the full chain in order, leaf first, and nothing else")
-		}
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.known) >= 1000 {
-		clear(a.known)
-	}
-	a.known[id] = chain
-	return chain, nil
 }
 
 // organisationOf is the organisation number in a certificate, SEID 2 or SEID 1.

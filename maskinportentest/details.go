@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -144,14 +146,11 @@ func consentDetail(c maskinporten.ConsentClaim) map[string]any {
 	}
 }
 
-// onlyFields refuses what is not documented.
+// onlyFields refuses what is not documented. Of several such fields it names
+// the first by the alphabet.
 func onlyFields(object map[string]any, names ...string) *refusal {
-	known := make(map[string]bool)
-	for _, n := range names {
-		known[n] = true
-	}
-	for name := range object {
-		if !known[name] {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if !slices.Contains(names, name) {
 			return refuse("MP-302", "Field "+name)
 		}
 	}

@@ -34,7 +34,7 @@
 package maskinportentest
 
 import (
-	"encoding/json"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -71,6 +71,11 @@ type Fake struct {
 	used     usedGrants
 	log      grantLog
 	keys     signingKeys
+
+	deployed     bool // AsDeployed was called
+	codesOmitted bool
+	onGrant      func(Grant)
+	trusted      []*x509.Certificate // besides its own root
 }
 
 // New is a Fake in memory that stands in for [maskinporten.Test]: code that
@@ -89,7 +94,7 @@ func NewFor(env maskinporten.Environment) *Fake {
 		hosts:     make(map[string]http.Handler),
 	}
 	if env.Issuer == maskinporten.Prod.Issuer {
-		f.authority = productionAuthority()
+		f.authority = prodAuthority()
 	}
 	f.registry.init()
 	f.altinn = &Altinn{fake: f, lifetime: 30 * time.Minute}
@@ -225,23 +230,4 @@ func (f *Fake) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "RS384", "RS512"},
 		"authorization_details_types_supported":            []string{systemUserType, consentType},
 	})
-}
-
-func onlyGet(w http.ResponseWriter, r *http.Request) bool {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		return true
-	}
-	w.Header().Set("Allow", "GET, HEAD")
-	http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-	return false
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("maskinportentest: %v", err)) // made here, of plain values
-	}
-	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	w.WriteHeader(status)
-	w.Write(body)
 }

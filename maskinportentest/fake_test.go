@@ -52,10 +52,10 @@ func TestLibraryGrants(t *testing.T) {
 	defer server.Close()
 	defer tls.Close()
 	for _, fake := range []*maskinportentest.Fake{maskinportentest.New(), maskinportentest.NewFor(maskinporten.Prod), server, tls} {
-		fake.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1"})
-		key := fake.Config()
+		fake.AddClient(maskinportentest.Integration{ID: "keys", Keys: []maskinportentest.Key{{ID: "k1"}}})
+		key := fake.ConfigFor("keys")
 		key.Credential = maskinportentest.KeyCredential("k1")
-		jwk := fake.Config()
+		jwk := fake.ConfigFor("keys")
 		var err error
 		jwk.Credential, err = maskinporten.LoadJWK(maskinportentest.JWK("k1"))
 		require.NoError(t, err)

@@ -2,9 +2,7 @@ package maskinportentest
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -26,7 +24,8 @@ type Fault struct {
 	// Code is an OAuth error code, such as invalid_grant; empty means MPCode's.
 	Code string
 
-	// Description is the error_description; empty means MPCode's.
+	// Description is the error_description; empty means MPCode's. A trace id is
+	// added to it unless it holds one: "… (trace_id: mine)".
 	Description string
 
 	// Status is the answer's; zero means 400 with Code or MPCode, 200 with
@@ -170,41 +169,24 @@ func (f Fault) refusal() *refusal {
 	return r
 }
 
-// answer writes the fault's answer.
-func (f Fault) answer(w http.ResponseWriter, issuer string) {
-	if f.Drop {
-		panic(http.ErrAbortHandler)
-	}
-	r := f.refusal()
-	if f.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
-	}
-	body := f.Body
+// reply is the answer that the fault gives in Maskinporten's place.
+func (f Fault) reply(fake *Fake, r *refusal) *reply {
+	out := &reply{status: r.status, header: http.Header{}, body: f.Body}
 	switch {
-	case body != "":
+	case f.Body != "":
 	case r.code != "":
-		raw, err := json.Marshal(r.body(issuer))
-		if err != nil {
-			panic(fmt.Sprintf("maskinportentest: %v", err)) // made of strings
-		}
-		body = string(raw)
-		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+		out = fake.replyRefusal(r)
 	default:
 		text := fmt.Sprintf("%d %s", r.status, http.StatusText(r.status))
-		body = "<html>\r\n<head><title>" + text + "</title></head>\r\n<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n"
-		w.Header().Set("Content-Type", "text/html")
+		out.body = "<html>\r\n<head><title>" + text + "</title></head>\r\n<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n"
+		out.header.Set("Content-Type", "text/html")
 	}
-	maps.Copy(w.Header(), f.Header)
-	if !f.Cut {
-		w.WriteHeader(r.status)
-		io.WriteString(w, body)
-		return
+	if f.RetryAfter > 0 {
+		out.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(r.status)
-	io.WriteString(w, body[:len(body)/2])
-	http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler)
+	maps.Copy(out.header, f.Header)
+	out.cut, out.drop = f.Cut, f.Drop
+	return out
 }
 
 // wait sleeps as long as the fault says. It reports whether the caller is still

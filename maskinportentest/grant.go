@@ -28,7 +28,13 @@ type Grant struct {
 	Code        string // invalid_grant, …; empty with a token
 	MPCode      string // MP-121, …; empty if there is none
 	Description string
+	TraceID     string // of the refusal, as its text gives it
 	AccessToken string // if one was issued, also where its answer was lost
+	Answer      string // the body of the answer; empty if the connection was broken off
+
+	// Warnings are what Digdir's pages do not allow, and was let pass: see
+	// [Fake.AsDeployed].
+	Warnings []string
 }
 
 // Accepted reports whether a token was issued and answered.
@@ -61,14 +67,11 @@ func (g Grant) Request() maskinporten.Request {
 	return r
 }
 
-func (g *Grant) note(a answer, f Fault) {
+func (g *Grant) note(a answer) {
 	g.AccessToken = a.token
 	g.Status = 200
-	if a.refusal != nil {
-		g.Status, g.Code, g.MPCode, g.Description = a.refusal.status, a.refusal.code, a.refusal.mp, a.refusal.description
-	}
-	if f.Drop {
-		g.Status = 0
+	if r := a.refusal; r != nil {
+		g.Status, g.Code, g.MPCode, g.Description, g.TraceID = r.status, r.code, r.mp, r.description, r.traceID
 	}
 }
 
@@ -85,7 +88,7 @@ func readGrant(g *Grant, assertion string) (*jws, *refusal) {
 	return token, nil
 }
 
-// documented are the claims that a grant may hold. Any other is refused.
+// documented are the claims that Digdir's page lists for a grant.
 var documented = []string{
 	"aud", "iss", "scope", "iat", "exp", "jti",
 	"consumer_org", "resource", "pid", "iss_onbehalfof", "authorization_details",
@@ -97,7 +100,9 @@ func (f *Fake) judge(g *Grant, token *jws, assertion string) answer {
 	refused := func(r *refusal) answer { return answer{refusal: r} }
 	for _, name := range slices.Sorted(maps.Keys(token.claims)) {
 		if !slices.Contains(documented, name) {
-			return refused(invalidAssertion("Unknown claim " + name))
+			if bad := f.deviation(g, invalidAssertion("Unknown claim "+name)); bad != nil {
+				return refused(bad)
+			}
 		}
 	}
 	client, bad := f.issuerOf(token)
@@ -108,10 +113,10 @@ func (f *Fake) judge(g *Grant, token *jws, assertion string) answer {
 	if bad != nil {
 		return refused(bad)
 	}
-	if bad := f.checkTimeAndPlace(token, assertion, client); bad != nil {
+	if bad := f.checkTimeAndPlace(g, token, assertion, client); bad != nil {
 		return refused(bad)
 	}
-	asked, bad := f.readAsked(token.claims, client)
+	asked, bad := f.readAsked(g, token.claims, client)
 	if bad != nil {
 		return refused(bad)
 	}
@@ -136,14 +141,16 @@ func (f *Fake) issuerOf(token *jws) (Integration, *refusal) {
 	return client, nil
 }
 
-// Limits on time (Digdir, jwt grant page).
+// Limits on time: those of Digdir's jwt grant page, and those of the server as
+// it is deployed (https://github.com/Altinn/altinn-studio/issues/19603).
 const (
-	tolerance   = 10 * time.Second
-	maxLifetime = 120 // seconds
+	tolerance           = 10 * time.Second
+	maxLifetime         = 120 // seconds
+	maxDeployedLifetime = 180 // seconds
 )
 
 // checkTimeAndPlace holds the grant to this issuer, this moment and one use.
-func (f *Fake) checkTimeAndPlace(token *jws, assertion string, client Integration) *refusal {
+func (f *Fake) checkTimeAndPlace(g *Grant, token *jws, assertion string, client Integration) *refusal {
 	if aud, ok := token.claims["aud"].(string); !ok {
 		return refuse("MP-110", "aud must be one string: "+f.env.Issuer)
 	} else if aud != f.env.Issuer {
@@ -157,32 +164,50 @@ func (f *Fake) checkTimeAndPlace(token *jws, assertion string, client Integratio
 	if !ok {
 		return invalidAssertion("exp must be there, in whole seconds")
 	}
-	now := f.now()
-	switch issued := time.Unix(iat, 0); {
-	case issued.After(now.Add(tolerance)):
-		return invalidAssertion("Issue time is after now")
-	case exp-iat > maxLifetime:
-		return invalidAssertion("exp is more than 120 seconds after iat")
-	case !time.Unix(exp, 0).After(now):
-		return refuse("MP-130", "exp has passed")
-	case issued.Before(now.Truncate(time.Second).Add(-tolerance)):
-		return refuse("MP-130", "iat is more than 10 seconds ago")
+	if bad := f.checkTimes(g, time.Unix(iat, 0), time.Unix(exp, 0)); bad != nil {
+		return bad
 	}
-	key := client.ID + " "
+	id := grantID{client: client.ID}
 	if jti, present := token.claims["jti"]; present {
-		id, ok := jti.(string)
-		if !ok || id == "" {
+		if id.jti, ok = jti.(string); !ok || id.jti == "" {
 			return invalidAssertion("jti, if present, must be a string")
 		}
-		key += "jti " + id
 	} else {
 		digest := sha256.Sum256([]byte(assertion))
-		key += "grant " + string(digest[:])
+		id.digest = string(digest[:])
 	}
+	now := f.now().Unix()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.used.use(key, exp, now.Unix()) {
+	if !f.used.use(id, exp+int64(tolerance/time.Second), now) {
 		return refuse("MP-012", "")
+	}
+	return nil
+}
+
+func (f *Fake) checkTimes(g *Grant, issued, expires time.Time) *refusal {
+	now := f.now()
+	lifetime := expires.Unix() - issued.Unix()
+	switch {
+	case issued.After(now.Add(tolerance)):
+		return invalidAssertion("Issue time is after now")
+	case lifetime > maxDeployedLifetime:
+		return invalidAssertion("JWT has too long lifetime: exp is more than 120 seconds after iat")
+	case !expires.Add(tolerance).After(now):
+		return refuse("MP-130", "exp has passed")
+	}
+	if lifetime > maxLifetime {
+		if bad := f.deviation(g, invalidAssertion("JWT has too long lifetime: exp is more than 120 seconds after iat")); bad != nil {
+			return bad
+		}
+	}
+	if !expires.After(now) {
+		if bad := f.deviation(g, refuse("MP-130", "exp has passed")); bad != nil {
+			return bad
+		}
+	}
+	if issued.Before(now.Truncate(time.Second).Add(-tolerance)) {
+		return f.deviation(g, refuse("MP-130", "iat is more than 10 seconds ago"))
 	}
 	return nil
 }

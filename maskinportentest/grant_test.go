@@ -96,8 +96,8 @@ func TestGrantAccepted(t *testing.T) {
 			f.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1", Public: &testKey().PublicKey})
 			g.useKey("k1")
 		}},
-		{"expired key, renewed", "registering the same key again gives it another year", func(f *fake, g *raw) {
-			f.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1", Public: &testKey().PublicKey, Expires: time.Now()})
+		{"expired key, replaced", "another key under the same kid", func(f *fake, g *raw) {
+			f.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1", Expires: time.Now()})
 			f.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1", Public: &testKey().PublicKey})
 			g.useKey("k1")
 		}},
@@ -161,11 +161,14 @@ func TestGrantRefused(t *testing.T) {
 
 		// A registered key.
 		{"kid a number", "a string", func(_ *fake, g *raw) { g.useKey(""); g.header["kid"] = 1 }, "", "invalid_grant", "kid"},
-		{"unknown kid", "not registered on the client", func(_ *fake, g *raw) { g.useKey("k1") }, "MP-124", "invalid_grant", "kid"},
+		{"unknown kid", "not registered on the client", func(_ *fake, g *raw) { g.useKey("k1") }, "", "invalid_grant", "Unknown key identifier (kid) for client"},
+		{"x5c with registered keys", "the client must name one of them", func(f *fake, _ *raw) {
+			f.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1"})
+		}, "", "invalid_grant", "requires pre-registered jwk and no key identifier (kid) provided"},
 		{"another client's kid", "registered, but not here", func(f *fake, g *raw) {
 			f.AddClient(maskinportentest.Integration{ID: "other", Keys: []maskinportentest.Key{{ID: "k1", Public: &testKey().PublicKey}}})
 			g.useKey("k1")
-		}, "MP-124", "invalid_grant", "kid"},
+		}, "", "invalid_grant", "Unknown key identifier (kid) for client"},
 		{"expired key", "keys live one year", func(f *fake, g *raw) {
 			f.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "k1", Public: &testKey().PublicKey})
 			f.SetClock(366 * 24 * time.Hour)
@@ -195,6 +198,30 @@ func TestGrantRefused(t *testing.T) {
 		{"expired certificate", "three years have passed", certificate(maskinportentest.Certificate{NotBefore: time.Now().AddDate(-4, 0, 0)}), "MP-124", "invalid_grant", "expired"},
 		{"certificate of tomorrow", "not valid yet", certificate(maskinportentest.Certificate{NotBefore: time.Now().AddDate(0, 0, 1)}), "MP-124", "invalid_grant", "not valid yet"},
 		{"another's certificate", "not of the client's owner", certificate(maskinportentest.Certificate{OrgNumber: otherOrg}), "MP-122", "invalid_grant", otherOrg},
+		{"signature cut", "it lost its end, at a length that is no base64", func(_ *fake, g *raw) { g.compact = func(s string) string { return s[:len(s)-1] } }, "MP-124", "invalid_grant", "signature"},
+		{"signature cut short", "it lost its end", func(_ *fake, g *raw) { g.compact = func(s string) string { return s[:len(s)-5] } }, "MP-124", "invalid_grant", "signature"},
+		{"signature gone", "nothing after the last dot", func(_ *fake, g *raw) {
+			g.compact = func(s string) string { return s[:strings.LastIndex(s, ".")+1] }
+		}, "MP-124", "invalid_grant", "signature"},
+		{"access withdrawn", "the API's owner had granted it", func(f *fake, _ *raw) {
+			f.GrantAccess("bank:saldo", maskinportentest.DefaultOrgNumber)
+			f.WithdrawAccess("bank:saldo", maskinportentest.DefaultOrgNumber)
+		}, "MP-250", "forbidden", maskinportentest.DefaultOrgNumber},
+		{"access withdrawn, never granted", "where everybody had it", func(f *fake, _ *raw) {
+			f.WithdrawAccess("bank:saldo", maskinportentest.DefaultOrgNumber)
+		}, "MP-250", "forbidden", maskinportentest.DefaultOrgNumber},
+		{"systembruker removed", "there had been one", func(f *fake, g *raw) {
+			f.AddSystemUser(maskinportentest.SystemUser{OrgNumber: otherOrg})
+			f.RemoveSystemUser(maskinportentest.SystemUser{OrgNumber: otherOrg})
+			details(systemUserOf(otherOrg))(f, g)
+		}, "MP-303", "invalid_altinn_customer_configuration", ""},
+		{"consent withdrawn", "it had been given", func(f *fake, g *raw) {
+			c := consentOf("urn:altinn:person:identifier-no:25922947409")
+			f.AddConsent(maskinporten.ConsentClaim{ID: c["id"].(string), From: c["from"].(string), To: maskinportentest.DefaultOrgNumber, ValidTo: time.Now().Add(time.Hour)})
+			f.RemoveConsent(strings.ToUpper(c["id"].(string)))
+			details(c)(f, g)
+		}, "MP-303", "invalid_authorization_details", "No valid consent"},
+		{"two unknown fields", "the first by the alphabet is named", details(with(with(systemUserOf(otherOrg), "zz", "x"), "aa", "x")), "MP-302", "invalid_authorization_details", "Field aa"},
 		{"key not the certificate's", "signed with another key", func(_ *fake, g *raw) { g.key = otherKey() }, "MP-124", "invalid_grant", "signature"},
 		{"claims changed", "after they were signed", tampered, "MP-124", "invalid_grant", "signature"},
 
@@ -233,7 +260,7 @@ func TestGrantRefused(t *testing.T) {
 		{"resource empty", "at least one", claim("resource", list{}), "MP-011", "invalid_request", "resource"},
 		{"resource relative", "absolute", claim("resource", list{"/api"}), "MP-011", "invalid_request", "resource"},
 		{"pid of ten digits", "eleven", claim("pid", "2592294740"), "MP-011", "invalid_request", "pid"},
-		{"pid a number", "a string", claim("pid", 25922947409), "MP-011", "invalid_request", "pid"},
+		{"pid a number", "a string", claim("pid", int64(25922947409)), "MP-011", "invalid_request", "pid"},
 
 		// authorization_details.
 		{"details an object", "an array", claim("authorization_details", systemUserOf(otherOrg)), "MP-303", "invalid_authorization_details", ""},
@@ -316,6 +343,8 @@ func TestGrantRefused(t *testing.T) {
 			require.False(t, last.Accepted())
 			require.Equal(t, tt.mp, last.MPCode)
 			require.Equal(t, tt.code, last.Code)
+			require.Contains(t, s.Description, "(trace_id: "+last.TraceID+")")
+			require.Contains(t, last.Answer, s.Description[:10])
 			require.Empty(t, s.AccessToken)
 		})
 	}
@@ -401,6 +430,12 @@ func TestRequestShape(t *testing.T) {
 		{"no form", "cannot be read", func(*http.Request, string) string { return "%zz" }, 400, "invalid_request", "form"},
 		{"empty", "no grant_type", func(*http.Request, string) string { return "" }, 400, "invalid_request", "grant_type"},
 		{"client credentials", "another grant type", func(*http.Request, string) string { return "grant_type=client_credentials&assertion=x" }, 400, "unsupported_grant_type", "grant_type"},
+		{"client credentials as sent", "the grant type first, whatever else is wrong", func(r *http.Request, _ string) string {
+			r.SetBasicAuth("client", "secret")
+			return "client_id=x&scope=a&grant_type=client_credentials&client_secret=y&scope=b"
+		}, 400, "unsupported_grant_type", "grant_type"},
+		{"two grant types", "one", func(_ *http.Request, body string) string { return body + "&grant_type=x" }, 400, "invalid_request", "grant_type is repeated"},
+		{"unknown parameters", "last, the first by the alphabet", func(_ *http.Request, body string) string { return body + "&scope=a&client_id=b&scope=c" }, 400, "invalid_request", "parameter client_id"},
 		{"no assertion", "required", func(_ *http.Request, body string) string { return body[strings.Index(body, "grant_type"):] }, 400, "invalid_request", "assertion"},
 		{"two assertions", "one", func(_ *http.Request, body string) string { return body + "&assertion=x" }, 400, "invalid_request", "repeated"},
 	} {

@@ -24,6 +24,8 @@ type jws struct {
 
 var algorithms = map[string]crypto.Hash{"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512}
 
+const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 func parseJWS(compact string) (*jws, error) {
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
@@ -32,8 +34,13 @@ func parseJWS(compact string) (*jws, error) {
 	var raw [3][]byte
 	for i, part := range parts {
 		var err error
-		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+		raw[i], err = base64.RawURLEncoding.Strict().DecodeString(part)
+		// A signature that lost its end may have an odd length: it is a wrong
+		// signature, not another kind of text.
+		if strings.Trim(part, base64url) != "" || err != nil && i < 2 {
 			return nil, errors.New("the JWT is not base64url without padding")
+		} else if err != nil {
+			raw[i] = nil
 		}
 	}
 	j := &jws{signed: []byte(parts[0] + "." + parts[1]), signature: raw[2]}

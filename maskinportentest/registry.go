@@ -77,9 +77,9 @@ func (f *Fake) RemoveClient(id string) {
 	delete(f.registry.clients, id)
 }
 
-// AddKey registers a key on a client, in place of one with the same id:
-// registering it again, after it has expired, gives it another year. It panics
-// if the client is unknown.
+// AddKey registers a key on a client, in place of one with the same id. From
+// then on the client must name a key by its kid: a grant with x5c is refused.
+// It panics if the client is unknown.
 func (f *Fake) AddKey(clientID string, k Key) {
 	if k.Public == nil {
 		k.Public = &sharedKey().PublicKey
@@ -105,13 +105,21 @@ func (f *Fake) AddKey(clientID string, k Key) {
 func (f *Fake) GrantAccess(scope string, orgNumbers ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	granted := f.registry.access[scope]
-	if granted == nil {
-		granted = make(map[string]bool)
-		f.registry.access[scope] = granted
-	}
+	a := f.registry.accessTo(scope)
+	a.listed = true
 	for _, n := range orgNumbers {
-		granted[n] = true
+		a.granted[n] = true
+	}
+}
+
+// WithdrawAccess takes access to a scope back, or has organisations lack it
+// where everybody else has it. They get MP-250.
+func (f *Fake) WithdrawAccess(scope string, orgNumbers ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.registry.accessTo(scope)
+	for _, n := range orgNumbers {
+		a.granted[n] = false
 	}
 }
 
@@ -122,7 +130,7 @@ func (f *Fake) Delegate(scope, consumer, supplier string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.registry.delegations[delegation{scope, consumer, supplier}] = true
-	f.registry.strict = true
+	f.registry.delegationsListed = true
 }
 
 // Undelegate takes a delegation back, or has one lacking where everything
@@ -133,42 +141,88 @@ func (f *Fake) Undelegate(scope, consumer, supplier string) {
 	f.registry.delegations[delegation{scope, consumer, supplier}] = false
 }
 
-// AddSystemUser makes a systembruker. Until it is called for the first time,
+// AddSystemUser makes a systembruker, in place of one of the same organisation
+// with the same reference and client. Until it is called for the first time,
 // every organisation has one for every external reference; from then on, only
 // those that were added exist (else MP-303).
 func (f *Fake) AddSystemUser(s SystemUser) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.registry.removeSystemUser(s)
 	f.registry.systemUsers = append(f.registry.systemUsers, s)
 }
 
-// AddConsent makes a consent, which Altinn gives back in the token as c says
-// it. Until it is called for the first time, every consent asked for has been
-// given, to whoever asks; from then on, only those that were added exist,
-// until their ValidTo (else MP-303).
+// RemoveSystemUser deletes the systembruker with the organisation, reference
+// and client of s. Those that were never added are gone with it: from then on,
+// only added ones exist.
+func (f *Fake) RemoveSystemUser(s SystemUser) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.registry.removeSystemUser(s)
+}
+
+// AddConsent makes a consent, in place of one with the same id. Altinn gives it
+// back in the token as c says it. Until it is called for the first time, every
+// consent asked for has been given, to whoever asks; from then on, only those
+// that were added exist, until their ValidTo (else MP-303).
 func (f *Fake) AddConsent(c maskinporten.ConsentClaim) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.registry.consentsListed = true
 	f.registry.consents[strings.ToLower(c.ID)] = c
 }
 
-// registry is what Samarbeidsportalen and Altinn know.
+// RemoveConsent withdraws a consent. Those that were never added are gone with
+// it: from then on, only added ones exist.
+func (f *Fake) RemoveConsent(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.registry.consentsListed = true
+	delete(f.registry.consents, strings.ToLower(id))
+}
+
+// registry is what Samarbeidsportalen and Altinn know. What was never spoken
+// of is allowed; "listed" says that it has been spoken of.
 type registry struct {
-	clients     map[string]*Integration // replaced, never changed
-	access      map[string]map[string]bool
-	delegations map[delegation]bool
-	strict      bool // about delegations
-	systemUsers []SystemUser
-	consents    map[string]maskinporten.ConsentClaim
+	clients           map[string]*Integration // replaced, never changed
+	access            map[string]*access      // by scope
+	delegations       map[delegation]bool
+	delegationsListed bool
+	systemUsers       []SystemUser
+	systemUsersListed bool
+	consents          map[string]maskinporten.ConsentClaim
+	consentsListed    bool
+}
+
+// access is who may have a scope.
+type access struct {
+	granted map[string]bool // by organisation number; false: withdrawn
+	listed  bool
 }
 
 type delegation struct{ scope, consumer, supplier string }
 
 func (r *registry) init() {
 	r.clients = make(map[string]*Integration)
-	r.access = make(map[string]map[string]bool)
+	r.access = make(map[string]*access)
 	r.delegations = make(map[delegation]bool)
 	r.consents = make(map[string]maskinporten.ConsentClaim)
+}
+
+func (r *registry) accessTo(scope string) *access {
+	a := r.access[scope]
+	if a == nil {
+		a = &access{granted: make(map[string]bool)}
+		r.access[scope] = a
+	}
+	return a
+}
+
+func (r *registry) removeSystemUser(s SystemUser) {
+	r.systemUsersListed = true
+	r.systemUsers = slices.DeleteFunc(slices.Clone(r.systemUsers), func(old SystemUser) bool {
+		return old.OrgNumber == s.OrgNumber && old.ExternalRef == s.ExternalRef && old.ClientID == s.ClientID
+	})
 }
 
 func (f *Fake) client(id string) (Integration, bool) {
@@ -184,8 +238,12 @@ func (f *Fake) client(id string) (Integration, bool) {
 func (f *Fake) hasAccess(scope, org string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	granted, listed := f.registry.access[scope]
-	return !listed || granted[org]
+	a := f.registry.access[scope]
+	if a == nil {
+		return true
+	}
+	granted, said := a.granted[org]
+	return granted || !said && !a.listed
 }
 
 func (f *Fake) hasDelegated(scope, consumer, supplier string) bool {
@@ -195,13 +253,13 @@ func (f *Fake) hasDelegated(scope, consumer, supplier string) bool {
 	if said {
 		return delegated
 	}
-	return !f.registry.strict
+	return !f.registry.delegationsListed
 }
 
 func (f *Fake) systemUser(org, externalRef, clientID string) (SystemUser, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.registry.systemUsers == nil {
+	if !f.registry.systemUsersListed {
 		return SystemUser{OrgNumber: org, ExternalRef: externalRef}, true
 	}
 	for _, s := range f.registry.systemUsers {
@@ -215,7 +273,7 @@ func (f *Fake) systemUser(org, externalRef, clientID string) (SystemUser, bool) 
 func (f *Fake) consent(id, from, to string, now time.Time) (maskinporten.ConsentClaim, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.registry.consents) == 0 {
+	if !f.registry.consentsListed {
 		return maskinporten.ConsentClaim{
 			ID: id, From: from, To: maskinporten.OrgNumber(to),
 			Consented: now.Add(-time.Hour), ValidTo: now.AddDate(1, 0, 0),

@@ -1,12 +1,7 @@
 package maskinportentest
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -14,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"sync"
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
@@ -84,7 +78,7 @@ func (c Certificate) PKCS12(password string) []byte {
 func (c Certificate) Chain() []*x509.Certificate {
 	a := testAuthority()
 	if c.Production {
-		a = productionAuthority()
+		a = prodAuthority()
 	}
 	leaf := a.intermediate.issue(c.template(), c.key().Public())
 	return []*x509.Certificate{leaf, a.intermediate.certificate, a.root.certificate}
@@ -155,87 +149,4 @@ func JWK(kid string) []byte {
 		panic(fmt.Sprintf("maskinportentest: %v", err))
 	}
 	return jwk
-}
-
-// An RSA key takes a tenth of a second to make, so they are made once per
-// process, when first needed.
-var (
-	sharedKey       = sync.OnceValue(newKey)
-	firstTokenKey   = sync.OnceValue(newKey)
-	secondTokenKey  = sync.OnceValue(newKey)
-	altinnKey       = sync.OnceValue(newKey)
-	testAuthority   = sync.OnceValue(func() *authority { return newAuthority("Test4 ", false) })
-	prodAuthority   = sync.OnceValue(func() *authority { return newAuthority("", true) })
-	firstDay        = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) // time starts in 2000 in synctest
-	lastDay         = time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
-	certificateUses = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-)
-
-func productionAuthority() *authority { return prodAuthority() }
-
-func newKey() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(fmt.Sprintf("maskinportentest: making a key: %v", err))
-	}
-	return key
-}
-
-// authority is a root and an intermediate, named as Buypass names its own.
-type authority struct {
-	root, intermediate issuer
-	production         bool
-
-	mu    sync.Mutex
-	known map[[sha256.Size]byte][]*x509.Certificate // chains that lead to root
-}
-
-type issuer struct {
-	key         *ecdsa.PrivateKey
-	certificate *x509.Certificate
-}
-
-func newAuthority(test string, production bool) *authority {
-	ca := func(name string) *x509.Certificate {
-		return &x509.Certificate{
-			Subject:               pkix.Name{Country: []string{"NO"}, Organization: []string{"maskinportentest"}, CommonName: name},
-			NotBefore:             firstDay,
-			NotAfter:              lastDay,
-			KeyUsage:              certificateUses,
-			IsCA:                  true,
-			BasicConstraintsValid: true,
-		}
-	}
-	a := &authority{production: production, known: make(map[[sha256.Size]byte][]*x509.Certificate)}
-	a.root.key = newCAKey()
-	a.root.certificate = ca("Buypass Class 3 " + test + "Root CA G2 ST")
-	a.root.certificate = a.root.issue(a.root.certificate, a.root.key.Public())
-	a.intermediate.key = newCAKey()
-	a.intermediate.certificate = a.root.issue(ca("Buypass Class 3 "+test+"CA G2 ST Business"), a.intermediate.key.Public())
-	return a
-}
-
-func newCAKey() *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(fmt.Sprintf("maskinportentest: making a CA's key: %v", err))
-	}
-	return key
-}
-
-func (i issuer) issue(template *x509.Certificate, public crypto.PublicKey) *x509.Certificate {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		panic(fmt.Sprintf("maskinportentest: %v", err))
-	}
-	template.SerialNumber = serial
-	raw, err := x509.CreateCertificate(rand.Reader, template, i.certificate, public, i.key)
-	if err != nil {
-		panic(fmt.Sprintf("maskinportentest: issuing a certificate: %v", err))
-	}
-	certificate, err := x509.ParseCertificate(raw)
-	if err != nil {
-		panic(fmt.Sprintf("maskinportentest: issuing a certificate: %v", err))
-	}
-	return certificate
 }
