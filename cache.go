@@ -210,7 +210,7 @@ func (c *cache) fly(e *entry, f *flight, refused *Credential) {
 // explained adds to an error that has it not what was being done.
 func (c *cache) explained(key *Request, err error) error {
 	switch err.(type) {
-	case nil, *Error, *fetchError, *FieldError:
+	case nil, *Error, *fetchError, *exchangeError, *FieldError:
 		return err
 	}
 	if err == errCredentialUnchanged {
@@ -275,10 +275,7 @@ func (f *failure) next(err error, cred *Credential, now time.Time) *failure {
 	if f != nil && f.temporary == n.temporary && (f.credential == cred || cred != nil && f.credential != nil && cred.same(f.credential)) {
 		n.pause = min(2*f.pause, longest)
 	}
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		n.pause = max(n.pause, min(refusal.RetryAfter, longestPause))
-	}
+	n.pause = max(n.pause, min(retryAfter(err), longestPause))
 	return n
 }
 
@@ -367,7 +364,7 @@ func (c *cache) forget(e *entry, t *Token) bool {
 type Stats struct {
 	Fetches   int64            // fetches that have ended, each of up to three attempts
 	Refreshes int64            // those of them that nobody waited for
-	Failures  map[string]int64 // those that failed, by MPCode, else OAuth code, else "altinn" (its exchange), "unavailable" or "local"
+	Failures  map[string]int64 // those that failed, by MPCode, else OAuth code, else "exchange" (a TokenExchange), "unavailable" or "local"
 
 	Entries int // keys held
 	Waiters int // callers waiting for a token now
@@ -419,10 +416,11 @@ func failureCode(err error) string {
 		return refusal.MPCode
 	case errors.As(err, &refusal) && refusal.Code != "":
 		return refusal.Code
-	case refusal != nil && refusal.request.platform != "" && !refusal.Temporary():
-		return "altinn"
 	case errors.Is(err, ErrUnavailable):
 		return "unavailable"
+	}
+	if exchange := (*exchangeError)(nil); errors.As(err, &exchange) {
+		return "exchange"
 	}
 	return "local"
 }

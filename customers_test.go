@@ -115,3 +115,11 @@ func TestCustomersDoNotMix(t *testing.T) {
 		require.Equal(t, n, c.Stats().Entries)
 	}
 }
+
+func mustJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}

@@ -44,13 +44,16 @@ var (
 	// same request may succeed later.
 	ErrUnavailable = errors.New("maskinporten: unavailable")
 
+	// ErrTokenRejected: the other side of a [TokenExchange] did not take the
+	// Maskinporten token.
+	ErrTokenRejected = errors.New("maskinporten: the token was rejected")
+
 	// ErrWrongConsumer: the token that came speaks for another organisation
 	// than the one asked for. It was thrown away.
 	ErrWrongConsumer = errors.New("the token is another consumer's")
 )
 
-// Error is an answer from the token endpoint, or from Altinn's exchange, that
-// was no token. Its text says what failed, where, the server's words, what to
+// Error is an answer from the token endpoint that was no token. Its text says what failed, where, the server's words, what to
 // do about it, and the trace id to give Digdir; it holds nothing secret.
 //
 // Every caller gets a value of its own. errors.Is finds the sentinels of this
@@ -80,7 +83,7 @@ type requestInfo struct {
 	kid         string
 	chain       int           // certificates sent; 0 for a key id
 	skew        time.Duration // Maskinporten's clock minus ours
-	platform    string        // of Altinn, for a trade there; else empty
+	exchange    string        // which exchange the token is for; empty for a Maskinporten token
 }
 
 func (i requestInfo) String() string {
@@ -88,10 +91,11 @@ func (i requestInfo) String() string {
 	if i.consumer != "" {
 		s += " on behalf of " + i.consumer
 	}
-	if i.platform != "" {
-		return "Altinn " + s + " from " + i.platform
+	s += " from " + i.environment
+	if i.exchange != "" {
+		s += ", exchanged by " + i.exchange
 	}
-	return s + " from " + i.environment
+	return s
 }
 
 // Error is one line.
@@ -117,10 +121,9 @@ func (e *Error) Error() string {
 }
 
 // Temporary reports whether the same request may succeed later without anybody
-// doing anything: 429, 5xx and, from Maskinporten, answers without an OAuth
-// error code. Altinn's refusals have none.
+// doing anything: 429, 5xx and answers without an OAuth error code.
 func (e *Error) Temporary() bool {
-	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500 || e.Code == "" && e.request.platform == ""
+	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500 || e.Code == ""
 }
 
 // Is reports whether target is the sentinel for what e says.

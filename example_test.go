@@ -96,20 +96,3 @@ func ExampleError() {
 	// invalid_scope MP-200
 	// The scope "skatteetaten:intekt" is not registered on client client-1: add it in Samarbeidsportalen, and check its spelling.
 }
-
-// One call makes a client for a known API, which keeps to its limit of calls
-// at a time.
-func ExampleAPI_HTTPClient() {
-	fake := maskinportentest.New()
-	client, err := maskinporten.New(fake.Config())
-	if err != nil {
-		log.Fatal(err)
-	}
-	api, err := maskinporten.SkatteetatenInntekt.HTTPClient(client, "")
-	if err != nil {
-		log.Fatal(err)
-	}
-	_, err = api.Get("https://api.example.no/")
-	fmt.Println(err)
-	// Output: Get "https://api.example.no/": maskinporten: no token is sent to https://api.example.no: this transport was made for inntekt.api.skatteetaten-test.no over https; make one for that host if it may have a token
-}

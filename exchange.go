@@ -329,6 +329,10 @@ func retryAfter(err error) time.Duration {
 	if errors.As(err, &refusal) {
 		return refusal.RetryAfter
 	}
+	var exchange *exchangeError
+	if errors.As(err, &exchange) {
+		return exchange.retryAfter
+	}
 	return 0
 }
 
@@ -352,6 +356,10 @@ func temporary(err error) bool {
 	if errors.As(err, &refusal) {
 		return refusal.Temporary()
 	}
+	var exchange *exchangeError
+	if errors.As(err, &exchange) {
+		return exchange.temporary
+	}
 	var field *FieldError
 	return !errors.As(err, &field) && !errors.Is(err, ErrWrongConsumer)
 }
@@ -364,6 +372,9 @@ func cloneError(err error) error {
 		own := *e
 		return &own
 	case *fetchError:
+		own := *e
+		return &own
+	case *exchangeError:
 		own := *e
 		return &own
 	case *FieldError:

@@ -24,10 +24,18 @@ package maskinporten
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"reflect"
+	"slices"
+	"strings"
 	"sync"
+	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Config is what [New] needs.
@@ -68,10 +76,9 @@ type Client struct {
 	exchange *exchange
 	cache    *cache
 	verifier *Verifier
-	altinn   altinnCaches
 
-	lanesMu sync.Mutex
-	lanes   map[lane]chan struct{} // apis.go: calls under way to an API with a limit
+	exchangedMu sync.Mutex
+	exchanged   map[TokenExchange]*Client // what WithExchange has made
 }
 
 // New validates cfg and makes a Client. It does no I/O: a file source is first
@@ -104,7 +111,6 @@ func New(cfg Config) (*Client, error) {
 		id:       cfg.ClientID,
 		source:   cfg.Credential,
 		exchange: newExchange(cfg.Environment, cfg.ClientID, cfg.Credential, cfg.HTTPClient, log),
-		lanes:    make(map[lane]chan struct{}),
 	}
 	if static {
 		c.exchange.last.Store(cred)
@@ -124,7 +130,7 @@ func checkClientID(field, id string) error {
 	return nil
 }
 
-// Environment is the one the client was made for.
+// Environment returns the one the client was made for.
 func (c *Client) Environment() Environment { return c.env }
 
 // ClientID returns the integration's id that the client was made for.
@@ -135,6 +141,24 @@ func (c *Client) ClientID() string { return c.id }
 func (c *Client) Credential(ctx context.Context) (*Credential, error) {
 	return c.source.Credential(ctx)
 }
+
+// OrgNumber returns the organisation that the client acts for where a Request
+// names no ConsumerOrg: the one in the certificate that it last signed with. It
+// asks the source if nothing has been signed yet. It is empty for a bare key.
+func (c *Client) OrgNumber(ctx context.Context) string {
+	cred := c.exchange.lastCredential()
+	if cred == nil {
+		cred, _ = c.exchange.credential(ctx)
+	}
+	if cred == nil {
+		return ""
+	}
+	return cred.OrgNumber()
+}
+
+// Logger returns [Config.Logger], or one that discards if that was nil: for
+// code that works with the client and has something to say to the same people.
+func (c *Client) Logger() *slog.Logger { return c.exchange.log }
 
 // Token returns a token for r: the one at hand, or a new one. A token at hand
 // is returned even when ctx has ended; waiting for a new one ends with ctx,
@@ -198,3 +222,221 @@ func (c *Client) key(r Request) (Request, error) {
 	}
 	return r.normalized(), nil
 }
+
+// A TokenExchange trades a Maskinporten token for another that some APIs want,
+// as Altinn's (package altinn) does. Give it to [Client.WithExchange].
+//
+// Exchange is called with a token for r and with the Client's copy of
+// [Config.HTTPClient], which follows no redirects. It must end with ctx, which
+// ends 30 seconds after the fetch began, and be safe for concurrent use. It
+// tries again by itself what may fare better at once.
+//
+// Its errors say what comes next: on one that errors.Is finds [ErrTokenRejected]
+// in, the Maskinporten token is dropped and Exchange called once more with a new
+// one; one with [ErrUnavailable], an ended context or a network error in it may
+// pass soon; any other is remembered as a refusal, for a second at first and up
+// to 30 seconds. An error with a method RetryAfter() time.Duration is remembered
+// at least that long. An error may not hold the token, in its text or in what it
+// unwraps to; if it does, the text is cleaned and the rest thrown away.
+//
+// A TokenExchange that can be checked beforehand has a method Validate() error:
+// its error is every call's, and nothing is sent.
+type TokenExchange interface {
+	Exchange(ctx context.Context, hc *http.Client, t *Token, r Request) (ExchangedToken, error)
+}
+
+// ExchangedToken is what a [TokenExchange] got. Printed or logged, it shows no
+// token.
+type ExchangedToken struct {
+	AccessToken string
+	Lifetime    time.Duration // from when Exchange was called
+}
+
+// String shows the lifetime.
+func (t ExchangedToken) String() string {
+	return fmt.Sprintf("ExchangedToken{Lifetime: %s}", t.Lifetime)
+}
+
+// Format makes every verb print what String does.
+func (t ExchangedToken) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
+
+// LogValue is what String prints.
+func (t ExchangedToken) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// MarshalJSON shows the lifetime, in seconds.
+func (t ExchangedToken) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, `{"lifetime":%v}`, t.Lifetime.Seconds()), nil
+}
+
+// WithExchange returns a Client whose tokens are c's, each traded by x for
+// another. It keeps them as c keeps its own, for as long as they themselves
+// live, and all its methods are about them. It costs no I/O.
+//
+// Clients for an equal x share their tokens, if x is comparable; c keeps them.
+// Another has a cache of its own: then call WithExchange once and keep the
+// Client.
+func (c *Client) WithExchange(x TokenExchange) *Client {
+	if x == nil {
+		x = noExchange{}
+	}
+	if v := reflect.ValueOf(x); !v.Comparable() || x != x {
+		return c.traded(x)
+	}
+	c.exchangedMu.Lock()
+	defer c.exchangedMu.Unlock()
+	made := c.exchanged[x]
+	if made == nil {
+		made = c.traded(x)
+		if c.exchanged == nil {
+			c.exchanged = make(map[TokenExchange]*Client)
+		}
+		c.exchanged[x] = made
+	}
+	return made
+}
+
+type noExchange struct{}
+
+func (noExchange) Validate() error {
+	return invalid("TokenExchange", "is nil: give one to WithExchange, such as altinn.Prod")
+}
+
+func (noExchange) Exchange(context.Context, *http.Client, *Token, Request) (ExchangedToken, error) {
+	return ExchangedToken{}, noExchange{}.Validate()
+}
+
+// traded makes a client for the tokens that x trades for c's.
+func (c *Client) traded(x TokenExchange) *Client {
+	t := &trade{by: x, from: c}
+	traded := &Client{env: c.env, id: c.id, source: c.source, exchange: c.exchange, verifier: c.verifier}
+	traded.cache = newCache(c.exchange, c.cache.static, c.exchange.log)
+	traded.cache.fetch, traded.cache.about = t.fetch, t.requestInfo
+	return traded
+}
+
+// trade fetches exchanged tokens for a cache.
+type trade struct {
+	by   TokenExchange
+	from *Client
+}
+
+// fetch gets a Maskinporten token for r and trades it. One that the other side
+// rejects is dropped, and the next one tried.
+func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
+	if v, ok := x.by.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, nil, x.wrapError(r, nil, err)
+		}
+	}
+	tokens := x.from.cache
+	e := tokens.entryFor(r)
+	before := e.failure.Load()
+	for replaced := false; ; replaced = true {
+		t, _, err := tokens.token(ctx, e)
+		if err != nil {
+			if rejected != nil && before != nil && e.failure.Load() == before {
+				return nil, rejected, errCredentialUnchanged
+			}
+			return nil, x.from.exchange.lastCredential(), err
+		}
+		sent := time.Now()
+		exchanged, err := x.by.Exchange(ctx, x.from.exchange.http, t, *r)
+		if err == nil {
+			err = exchanged.check(r)
+		}
+		if err == nil {
+			tokens.accept(e, t)
+			return newToken(exchanged.AccessToken, t.scope, sent, exchanged.Lifetime), nil, nil
+		}
+		if replaced || !errors.Is(err, ErrTokenRejected) || !tokens.refuse(e, t, false) {
+			return nil, nil, x.wrapError(r, t, err)
+		}
+	}
+}
+
+// check finds what must not become a token: it will be a header, live for a
+// time, and speak for whom it was asked for.
+func (t ExchangedToken) check(r *Request) error {
+	switch {
+	case t.AccessToken == "":
+		return errors.New("the exchange gave no token")
+	case !visibleASCII(t.AccessToken):
+		return errors.New("the exchanged token holds a space, a line break or a character outside ASCII")
+	case t.Lifetime <= 0:
+		return fmt.Errorf("the exchanged token lives %s", t.Lifetime)
+	}
+	return checkConsumer(t.AccessToken, r)
+}
+
+// requestInfo names the exchange if that has a name.
+func (x *trade) requestInfo(r *Request) requestInfo {
+	info := x.from.cache.about(r)
+	if name, ok := x.by.(fmt.Stringer); ok {
+		info.exchange = name.String()
+	} else {
+		info.exchange = fmt.Sprintf("%T", x.by)
+	}
+	return info
+}
+
+// wrapError returns err, from the exchange of t, as one that holds no secret
+// and says what was being done. A text that begins with "maskinporten: " says
+// so already.
+func (x *trade) wrapError(r *Request, t *Token, err error) error {
+	var field *FieldError
+	if errors.As(err, &field) && field.err == nil {
+		return field
+	}
+	secrets := r.persons()
+	if t != nil {
+		secrets = append(secrets, t.AccessToken())
+	}
+	text := redact.Secrets(err.Error(), secrets...)
+	if !strings.HasPrefix(text, "maskinporten: ") {
+		text = fmt.Sprintf("maskinporten: %s: %s", x.requestInfo(r), text)
+	}
+	failed := &exchangeError{text: text, err: err}
+	var network net.Error
+	failed.temporary = errors.Is(err, ErrUnavailable) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
+	var paced interface{ RetryAfter() time.Duration }
+	if errors.As(err, &paced) {
+		failed.retryAfter = paced.RetryAfter()
+	}
+	if holdsAny(err, secrets) {
+		failed.err = errors.New(strings.TrimPrefix(text, "maskinporten: "))
+	}
+	return failed
+}
+
+// holdsAny reports whether err, or an error in it, has one of the secrets in
+// its text.
+func holdsAny(err error, secrets []string) bool {
+	for _, secret := range secrets {
+		if strings.Contains(err.Error(), secret) {
+			return true
+		}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		inner := e.Unwrap()
+		return inner != nil && holdsAny(inner, secrets)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(inner error) bool { return inner != nil && holdsAny(inner, secrets) })
+	}
+	return false
+}
+
+// exchangeError is a [TokenExchange] that failed.
+type exchangeError struct {
+	text       string
+	temporary  bool
+	retryAfter time.Duration
+	err        error
+}
+
+func (e *exchangeError) Error() string { return e.text }
+
+func (e *exchangeError) Unwrap() error { return e.err }
+
+// Is makes what may pass ErrUnavailable.
+func (e *exchangeError) Is(target error) bool { return target == ErrUnavailable && e.temporary }

@@ -27,11 +27,6 @@ func (c *Client) Prefetch(ctx context.Context, requests []Request, concurrency i
 	return prefetch(ctx, c.Token, requests, concurrency, progress)
 }
 
-// Prefetch is [Client.Prefetch] for Altinn tokens.
-func (a *AltinnClient) Prefetch(ctx context.Context, requests []Request, concurrency int, progress func(Prefetched)) error {
-	return prefetch(ctx, a.Token, requests, concurrency, progress)
-}
-
 // PrefetchError is what could not be fetched. errors.Is and errors.As look
 // into each of its errors.
 type PrefetchError struct {

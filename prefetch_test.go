@@ -115,13 +115,6 @@ func TestPrefetchWhoseProgressPanicsLeavesNothingBehind(t *testing.T) {
 	}) // synctest.Test waits for every goroutine
 }
 
-func TestPrefetchForAltinn(t *testing.T) {
-	w := &altinnWorld{}
-	require.NoError(t, w.altinn(t).Prefetch(t.Context(), customers(5), 2, nil))
-	_, trades := w.counts()
-	require.Equal(t, 5, trades)
-}
-
 func TestPrefetchErrorShowsNoPerson(t *testing.T) {
 	w := &wire{reply: func(int, *sentGrant) (*http.Response, error) {
 		return reply(400, `{"error":"invalid_request","error_description":"bad pid `+goldenPID+`"}`), nil

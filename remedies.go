@@ -77,17 +77,11 @@ func (e *Error) remedy() remedy {
 // Remedy is what to do about e, in one or two sentences for the person on
 // call. It is never empty.
 func (e *Error) Remedy() string {
-	if e.request.platform != "" {
-		return e.altinnRemedy()
-	}
 	return e.request.fill(e.remedy().text)
 }
 
 // page is the section of the troubleshooting page that tells more.
 func (e *Error) page() string {
-	if e.request.platform != "" {
-		return endpoint.Troubleshooting + "altinn"
-	}
 	return endpoint.Troubleshooting + e.remedy().anchor
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/altinn"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
@@ -130,13 +131,12 @@ func TestAltinnTradesForACustomer(t *testing.T) {
 		fake.Altinn().SetJSON(asJSON)
 		client, err := maskinporten.New(fake.Config())
 		require.NoError(t, err)
-		altinn, err := client.Altinn(maskinporten.AltinnExchange{Platform: fake.Altinn().URL(), TestOrg: true})
-		require.NoError(t, err)
+		exchanged := client.WithExchange(altinn.Exchange{Platform: fake.Altinn().URL(), TestOrg: true})
 		const host = "ttd.apps.tt02.altinn.no"
 		fake.Handle(host, fake.Altinn().Guard("altinn:instances.read", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			require.Equal(t, maskinporten.OrgNumber(pension), maskinportentest.ClaimsFromContext(r.Context()).Consumer)
 		})))
-		transport, err := altinn.Transport(maskinporten.Request{Scope: "altinn:instances.read", ConsumerOrg: pension}, fake.Transport(), host)
+		transport, err := exchanged.Transport(maskinporten.Request{Scope: "altinn:instances.read", ConsumerOrg: pension}, fake.Transport(), host)
 		require.NoError(t, err)
 		for range 3 {
 			resp, err := (&http.Client{Transport: transport}).Get("https://" + host + "/")
@@ -157,13 +157,12 @@ func TestAltinnAfterTokensWereRevoked(t *testing.T) {
 	fake := maskinportentest.New()
 	client, err := maskinporten.New(fake.Config())
 	require.NoError(t, err)
-	altinn, err := client.Altinn(maskinporten.AltinnTT02)
-	require.NoError(t, err)
+	exchanged := client.WithExchange(altinn.TT02)
 	request := maskinporten.Request{Scope: "altinn:instances.read"}
 	before, err := client.Token(t.Context(), request)
 	require.NoError(t, err)
 	fake.RevokeTokens()
-	_, err = altinn.Token(t.Context(), request)
+	_, err = exchanged.Token(t.Context(), request)
 	require.NoError(t, err)
 	after, err := client.Token(t.Context(), request)
 	require.NoError(t, err)

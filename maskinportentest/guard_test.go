@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/altinn"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
@@ -114,11 +115,8 @@ func ExampleAltinn() {
 		panic(err)
 	}
 
-	altinn, err := client.Altinn(maskinporten.AltinnExchange{Platform: fake.Altinn().URL()})
-	if err != nil {
-		panic(err)
-	}
-	transport, err := altinn.Transport(maskinporten.Request{Scope: "altinn:x"}, fake.Transport(), "platform.example")
+	exchanged := client.WithExchange(altinn.Exchange{Platform: fake.Altinn().URL()})
+	transport, err := exchanged.Transport(maskinporten.Request{Scope: "altinn:x"}, fake.Transport(), "platform.example")
 	if err != nil {
 		panic(err)
 	}

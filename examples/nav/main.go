@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
 )
 
@@ -43,7 +44,7 @@ func employments(api *http.Client, url, employer string) (json.RawMessage, error
 }
 
 func main() {
-	api, stop := fakeapi.Start(maskinporten.NAVAaregOTP)
+	api, stop := fakeapi.Start(apis.NAVAaregOTP)
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	aareg := must(api.HTTPClient(client, "")) // for our own organisation

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
 )
 
@@ -29,7 +30,7 @@ func income(ctx context.Context, tokens oauth2.TokenSource, url string) (string,
 }
 
 func main() {
-	api, stop := fakeapi.Start(maskinporten.SkatteetatenInntekt)
+	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	source := must(client.TokenSource(must(maskinporten.RequestFromEnv())))

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
 )
 
 func main() {
-	api, stop := fakeapi.Start(maskinporten.SkatteetatenInntekt)
+	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
 	defer stop()
 	ctx := context.Background()
 

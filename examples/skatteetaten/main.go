@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
 )
 
@@ -39,7 +40,7 @@ func income(api *http.Client, baseURL, pid string) (months []json.RawMessage, er
 }
 
 func main() {
-	api, stop := fakeapi.Start(maskinporten.SkatteetatenInntekt)
+	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	inntekt := must(api.HTTPClient(client, "")) // for our own organisation

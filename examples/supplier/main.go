@@ -13,12 +13,13 @@ import (
 	"net/url"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
 )
 
 type backend struct {
 	client *maskinporten.Client
-	api    maskinporten.API
+	api    apis.API
 }
 
 // ServeHTTP answers GET /customers/{customer}/income/{pid}.
@@ -49,7 +50,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	api, stop := fakeapi.Start(maskinporten.SkatteetatenInntekt)
+	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	mux := http.NewServeMux()

@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
@@ -33,7 +33,7 @@ const (
 // runs against the environment that the variables describe. Else it starts the
 // fakes, sets the variables for them, with a .p12 file and its password, and
 // returns api at the fake's address.
-func Start(api maskinporten.API) (at maskinporten.API, stop func()) {
+func Start(api apis.API) (at apis.API, stop func()) {
 	if os.Getenv("MASKINPORTEN_CLIENT_ID") != "" {
 		return api, func() {}
 	}
@@ -77,9 +77,9 @@ func Start(api maskinporten.API) (at maskinporten.API, stop func()) {
 	}
 }
 
-func handler(fake *maskinportentest.Fake, api maskinporten.API) http.Handler {
+func handler(fake *maskinportentest.Fake, api apis.API) http.Handler {
 	mux := http.NewServeMux()
-	if api.Scope == maskinporten.NAVAaregOTP.Scope {
+	if api.Scope == apis.NAVAaregOTP.Scope {
 		mux.Handle("/v1", Aareg(fake))
 		return mux
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
@@ -90,7 +91,7 @@ func TestStart(t *testing.T) {
 	for _, name := range []string{"ISSUER", "TOKEN_ENDPOINT", "JWKS_URI", "KEYSTORE_PATH", "KEYSTORE_PASSWORD", "SCOPES"} {
 		t.Setenv("MASKINPORTEN_"+name, "") // put back afterwards
 	}
-	api, stop := Start(maskinporten.SkatteetatenInntekt)
+	api, stop := Start(apis.SkatteetatenInntekt)
 	defer stop()
 	cfg, err := maskinporten.ConfigFromEnv()
 	require.NoError(t, err)

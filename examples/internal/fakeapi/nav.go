@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
@@ -15,7 +16,7 @@ import (
 // one of its queries. A query that fails comes back as 200 with errors.
 func Aareg(fake *maskinportentest.Fake) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, denied := fake.Check(r, maskinporten.NAVAaregOTP.Scope); denied != nil {
+		if _, denied := fake.Check(r, apis.NAVAaregOTP.Scope); denied != nil {
 			w.Header().Set("WWW-Authenticate", denied.Challenge)
 			http.Error(w, http.StatusText(denied.Status), denied.Status)
 			return

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
@@ -16,7 +16,7 @@ import (
 func Inntekt(fake *maskinportentest.Fake) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{pakke}/{pid}/inntekter", func(w http.ResponseWriter, r *http.Request) {
-		claims, denied := fake.Check(r, maskinporten.SkatteetatenInntekt.Scope)
+		claims, denied := fake.Check(r, apis.SkatteetatenInntekt.Scope)
 		from, errFrom := time.Parse("2006-01", r.URL.Query().Get("fraOgMed"))
 		to, errTo := time.Parse("2006-01", r.URL.Query().Get("tilOgMed"))
 		switch pid := r.PathValue("pid"); {

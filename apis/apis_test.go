@@ -1,4 +1,4 @@
-package maskinporten_test
+package apis_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 	"github.com/stretchr/testify/require"
 )
@@ -18,13 +19,13 @@ import (
 // PROTOCOL §7.
 func TestAPIsAreWhereTheyAre(t *testing.T) {
 	for _, tt := range []struct {
-		api                     maskinporten.API
+		api                     apis.API
 		scope, production, test string
 	}{
-		{maskinporten.SkatteetatenInntekt, "skatteetaten:inntekt", "https://inntekt.api.skatteetaten.no/v1", "https://inntekt.api.skatteetaten-test.no/v1"},
-		{maskinporten.SkatteetatenInntektsmottakere, "skatteetaten:inntektsmottakere", "https://inntektsmottakere.api.skatteetaten.no/v1", "https://inntektsmottakere.api.skatteetaten-test.no/v1"},
-		{maskinporten.SkatteetatenTjenestepensjonsavtale, "skatteetaten:tjenestepensjonsavtale", "https://tjenestepensjonsavtale.api.skatteetaten.no/v1", "https://tjenestepensjonsavtale.api.skatteetaten-test.no/v1"},
-		{maskinporten.NAVAaregOTP, "nav:aareg/v1/arbeidsforhold/otp", "https://arbeidsforhold-gw.nav.no/aareg/v1/arbeidsforhold/otp/graphql", "https://arbeidsforhold-gw.ekstern.dev.nav.no/aareg/v1/arbeidsforhold/otp/graphql"},
+		{apis.SkatteetatenInntekt, "skatteetaten:inntekt", "https://inntekt.api.skatteetaten.no/v1", "https://inntekt.api.skatteetaten-test.no/v1"},
+		{apis.SkatteetatenInntektsmottakere, "skatteetaten:inntektsmottakere", "https://inntektsmottakere.api.skatteetaten.no/v1", "https://inntektsmottakere.api.skatteetaten-test.no/v1"},
+		{apis.SkatteetatenTjenestepensjonsavtale, "skatteetaten:tjenestepensjonsavtale", "https://tjenestepensjonsavtale.api.skatteetaten.no/v1", "https://tjenestepensjonsavtale.api.skatteetaten-test.no/v1"},
+		{apis.NAVAaregOTP, "nav:aareg/v1/arbeidsforhold/otp", "https://arbeidsforhold-gw.nav.no/aareg/v1/arbeidsforhold/otp/graphql", "https://arbeidsforhold-gw.ekstern.dev.nav.no/aareg/v1/arbeidsforhold/otp/graphql"},
 	} {
 		require.Equal(t, tt.scope, tt.api.Scope)
 		require.Equal(t, tt.production, tt.api.BaseURL(maskinporten.Prod))
@@ -49,7 +50,7 @@ func TestSixthCallQueues(t *testing.T) {
 		io.WriteString(w, "svar")
 	})))
 	defer server.Close()
-	api := maskinporten.SkatteetatenInntekt.At(server.URL)
+	api := apis.SkatteetatenInntekt.At(server.URL)
 
 	// Two clients for one organisation share its five places; another
 	// organisation has five of its own.
@@ -109,7 +110,7 @@ func (c *closed) Close() error { c.Store(true); return nil }
 
 func TestPanicInACallKeepsNoPlace(t *testing.T) {
 	fake := maskinportentest.New()
-	api := maskinporten.SkatteetatenInntekt.Via(panicking{})
+	api := apis.SkatteetatenInntekt.Via(panicking{})
 	hc, err := api.HTTPClient(newClient(t, fake), "")
 	require.NoError(t, err)
 	for range 20 {
@@ -126,9 +127,9 @@ func TestAPIInMemory(t *testing.T) {
 	fake.Handle("inntekt.api.skatteetaten-test.no", fake.Guard("skatteetaten:inntekt", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "svar")
 	})))
-	hc, err := maskinporten.SkatteetatenInntekt.Via(fake.Transport()).HTTPClient(newClient(t, fake), "")
+	hc, err := apis.SkatteetatenInntekt.Via(fake.Transport()).HTTPClient(newClient(t, fake), "")
 	require.NoError(t, err)
-	resp, err := hc.Get(maskinporten.SkatteetatenInntekt.TestURL + "/otp")
+	resp, err := hc.Get(apis.SkatteetatenInntekt.TestURL + "/otp")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -138,12 +139,29 @@ func TestAPIInMemory(t *testing.T) {
 
 func TestAPIRefuses(t *testing.T) {
 	client := newClient(t, maskinportentest.New())
-	_, err := maskinporten.SkatteetatenInntekt.HTTPClient(client, "123456789")
+	_, err := apis.SkatteetatenInntekt.HTTPClient(client, "123456789")
 	requireField(t, err, "Request.ConsumerOrg")
-	_, err = maskinporten.API{Scope: "s"}.HTTPClient(client, "")
+	_, err = apis.API{Scope: "s"}.HTTPClient(client, "")
 	requireField(t, err, "API")
-	hc, err := maskinporten.SkatteetatenInntekt.HTTPClient(client, "")
+	hc, err := apis.SkatteetatenInntekt.HTTPClient(client, "")
 	require.NoError(t, err)
 	_, err = hc.Get("https://api.example.no")
 	require.ErrorContains(t, err, "no token is sent to")
+}
+
+const customer = "313367002"
+
+func newClient(t *testing.T, fake *maskinportentest.Fake) *maskinporten.Client {
+	t.Helper()
+	client, err := maskinporten.New(fake.Config())
+	require.NoError(t, err)
+	return client
+}
+
+func requireField(t *testing.T, err error, field string) {
+	t.Helper()
+	var f *maskinporten.FieldError
+	require.ErrorAs(t, err, &f)
+	require.Equal(t, field, f.Field)
+	require.NotEmpty(t, f.Problem)
 }
