@@ -78,7 +78,7 @@ func newGrant(env Environment, clientID string, r *Request, now time.Time) *gran
 		g.Resource = []string{r.Resource}
 	}
 	if s := r.SystemUser; s != (SystemUser{}) {
-		owner := organisationRef{actorAuthority, OrgNumber(s.OrgNumber).ISO6523()}
+		owner := organisationRef{actorAuthority, iso6523Norway + s.OrgNumber}
 		g.AuthorizationDetails = append(g.AuthorizationDetails, systemUserDetails{systemUserType, owner, s.ExternalRef})
 	}
 	if c := r.Consent; c != (Consent{}) {

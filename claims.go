@@ -173,7 +173,7 @@ func (w *wireClaims) typed() (*Claims, error) {
 		}
 		n, err := ParseOrgNumber(ref.ID)
 		if err != nil || ref.Authority != actorAuthority {
-			failed = fmt.Errorf("its %s is %q of %q, not a Norwegian organisation", claim, shown(ref.ID), redact.Clean(ref.Authority, 40))
+			failed = fmt.Errorf("its %s is %s of %q, not a Norwegian organisation", claim, maskNumber(ref.ID), redact.Clean(ref.Authority, 40))
 		}
 		return n
 	}

@@ -212,7 +212,7 @@ func checkConsumer(access string, r *Request) error {
 		return nil
 	}
 	p := peek(access)
-	if p == nil || p.Consumer.ID == "" || p.Consumer.ID == OrgNumber(r.ConsumerOrg).ISO6523() {
+	if p == nil || p.Consumer.ID == "" || p.Consumer.ID == iso6523Norway+r.ConsumerOrg {
 		return nil
 	}
 	return fmt.Errorf("%w: asked for %s, got %q; it was thrown away: report this to Digdir", ErrWrongConsumer, r.ConsumerOrg, redact.Clean(p.Consumer.ID, 40))

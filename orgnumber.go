@@ -1,22 +1,26 @@
 package maskinporten
 
 import (
-	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
-// OrgNumber is a Norwegian organisation number: nine digits that pass the
-// modulus 11 check. Synthetic numbers of test organisations pass it too. The
-// zero value is no organisation.
-type OrgNumber string
+// iso6523Norway is the code of the Norwegian register of legal entities in ISO
+// 6523. With it in front, Maskinporten writes a number in tokens.
+const iso6523Norway = "0192:"
 
-// ParseOrgNumber reads an organisation number as people and systems write it:
-// 910753614, 910 753 614, 0192:910753614 (ISO 6523) or NTRNO-910753614 (in a
-// virksomhetssertifikat). The error is a *[FieldError].
-func ParseOrgNumber(s string) (OrgNumber, error) {
+// ParseOrgNumber reads a Norwegian organisation number as people and systems
+// write it: 910753614, 910 753 614, 0192:910753614 (ISO 6523) or
+// NTRNO-910753614 (in a virksomhetssertifikat). It returns the nine digits, as
+// they are wherever this library asks for an organisation. The numbers of
+// synthetic test organisations are taken too.
+//
+// The error is a *[FieldError]: not nine digits, or digits that fail the modulus
+// 11 check.
+func ParseOrgNumber(s string) (string, error) {
 	number, ok := strings.CutPrefix(s, "NTRNO-")
 	if !ok {
 		number = strings.TrimPrefix(s, iso6523Norway)
@@ -26,24 +30,17 @@ func ParseOrgNumber(s string) (OrgNumber, error) {
 		number = number[:3] + number[4:7] + number[8:]
 	}
 	if !digits(number, 9) {
-		return "", invalid("OrgNumber", fmt.Sprintf("%q is not nine digits", shown(s)))
+		return "", invalid("OrgNumber", maskNumber(s)+" is not nine digits"+whiteSpaceHint(s))
 	}
 	if !modulus11(number) {
-		return "", invalid("OrgNumber", fmt.Sprintf("%q fails the modulus 11 check: look for a mistyped digit", number))
+		return "", invalid("OrgNumber", maskNumber(s)+" fails the modulus 11 check: look for a mistyped digit")
 	}
-	return OrgNumber(number), nil
+	return number, nil
 }
 
-// iso6523Norway is the code of the Norwegian register of legal entities in ISO 6523.
-const iso6523Norway = "0192:"
-
-// ISO6523 is the number as Maskinporten writes it in tokens, 0192:910753614;
-// empty for the zero value.
-func (n OrgNumber) ISO6523() string {
-	if n == "" {
-		return ""
-	}
-	return iso6523Norway + string(n)
+// digits reports whether s is n ASCII digits.
+func digits(s string, n int) bool {
+	return len(s) == n && !strings.ContainsFunc(s, func(c rune) bool { return c < '0' || c > '9' })
 }
 
 // modulus11 checks nine digits as Brønnøysundregistrene assigns them: weights
@@ -57,8 +54,26 @@ func modulus11(number string) bool {
 	return check == int(number[8]-'0')
 }
 
-var elevenDigits = regexp.MustCompile(`[0-9]{11}`)
+// personLike is eleven digits or more, however they are spaced.
+var personLike = regexp.MustCompile(`\p{Nd}(?:[\s\p{Zs}.-]*\p{Nd}){10,}`)
 
-// shown is a bad number as an error shows it: what was given in its place may
-// be a person's.
-func shown(s string) string { return redact.Clean(elevenDigits.ReplaceAllString(s, redact.Hidden), 40) }
+// maskNumber quotes a bad number for an error. White space is shown, for it may
+// be what is wrong; what may be a person's number, given in the wrong place, is
+// not.
+func maskNumber(s string) string {
+	return strconv.Quote(redact.Cut(redact.Secrets(personLike.ReplaceAllString(s, redact.Hidden)), 40))
+}
+
+// whiteSpaceHint points out white space around a value, which is easily
+// overlooked.
+func whiteSpaceHint(s string) string {
+	if strings.TrimSpace(s) != s {
+		return "; white space stands before or after it: leave that out"
+	}
+	return ""
+}
+
+// OrgNumber is a string.
+//
+// Deprecated: organisation numbers are strings.
+type OrgNumber = string

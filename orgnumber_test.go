@@ -1,6 +1,7 @@
 package maskinporten
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,7 +10,7 @@ import (
 func TestParseOrgNumber(t *testing.T) {
 	for _, test := range []struct {
 		in     string
-		want   OrgNumber // empty: refused
+		want   string // empty: refused
 		reason string
 	}{
 		{"910753614", "910753614", "as registered"},
@@ -33,6 +34,10 @@ func TestParseOrgNumber(t *testing.T) {
 		{"91075361", "", "eight digits"},
 		{"9107536144", "", "ten digits"},
 		{"25922947409", "", "a person"},
+		{"259229 47409", "", "a person with a space"},
+		{"25 92 29 474 09", "", "a person with more of them"},
+		{"259229\u00a047409", "", "a person with a no-break space"},
+		{"0192:25922947409", "", "a person behind a prefix"},
 		{"910 753614", "", "a space in one place only"},
 		{"9 1 0753614", "", "spaces elsewhere"},
 		{" 910753614", "", "space in front: a mistake in a configuration file"},
@@ -50,15 +55,28 @@ func TestParseOrgNumber(t *testing.T) {
 		require.Equal(t, test.want, got, "%q: %s", test.in, test.reason)
 		if test.want != "" {
 			require.NoError(t, err, "%q: %s", test.in, test.reason)
-			require.Equal(t, "0192:"+string(test.want), got.ISO6523())
 			continue
 		}
 		var field *FieldError
 		require.ErrorAs(t, err, &field, "%q: %s", test.in, test.reason)
 		require.NotContains(t, err.Error(), "\n")
 		require.NotContains(t, err.Error(), "25922947409")
+		require.NotContains(t, err.Error(), "47409")
+		if strings.TrimSpace(test.in) != test.in {
+			require.ErrorContains(t, err, "white space", "%q: %s", test.in, test.reason)
+		}
 	}
-	require.Empty(t, OrgNumber("").ISO6523(), "no organisation")
+}
+
+// White space is the fault: the error shows it as it stands.
+func TestBadOrgNumberIsShownWithItsWhiteSpace(t *testing.T) {
+	_, err := ParseOrgNumber("313367002\n")
+	require.ErrorContains(t, err, `"313367002\n" is not nine digits; white space stands before or after it`)
+	err = (&Request{Scope: "s", ConsumerOrg: "\t313367002"}).validate()
+	require.ErrorContains(t, err, `"\t313367002" is not an organisation number`)
+	require.ErrorContains(t, err, "white space")
+	err = (&Request{Scope: "s", ConsumerOrg: "259229 47409"}).validate()
+	require.NotContains(t, err.Error(), "47409")
 }
 
 // Every number of eight digits has at most one check digit, and about one in

@@ -95,7 +95,7 @@ func (r *Request) validate() error {
 	if r.Resource != "" {
 		u, err := url.Parse(r.Resource)
 		if err != nil || !visibleASCII(r.Resource) || !u.IsAbs() || u.Fragment != "" {
-			return invalid("Request.Resource", "is not an absolute URI without a fragment (RFC 8707): give the one that the API's owner states")
+			return invalid("Request.Resource", "is not an absolute URI without a fragment (RFC 8707): give the one that the API's owner states"+whiteSpaceHint(r.Resource))
 		}
 	}
 	if r.PID != "" && !digits(r.PID, 11) {
@@ -145,7 +145,7 @@ func (c Consent) validate() error {
 		return nil
 	}
 	if !isUUID(c.ID) {
-		return invalid("Request.Consent.ID", "is not a UUID: give the id of the consent request")
+		return invalid("Request.Consent.ID", "is not a UUID: give the id of the consent request"+whiteSpaceHint(c.ID))
 	}
 	if pid, ok := strings.CutPrefix(c.From, consentPerson); ok && digits(pid, 11) {
 		return nil
@@ -178,7 +178,7 @@ func checkOrgNumber(field, number string) error {
 		return nil
 	}
 	if _, err := ParseOrgNumber(number); err != nil || !digits(number, 9) {
-		return invalid(field, fmt.Sprintf("%q is not an organisation number: give nine digits that pass the modulus 11 check (ParseOrgNumber reads other ways to write it)", shown(number)))
+		return invalid(field, maskNumber(number)+" is not an organisation number: give nine digits that pass the modulus 11 check (ParseOrgNumber reads other ways to write it)"+whiteSpaceHint(number))
 	}
 	return nil
 }
@@ -276,10 +276,6 @@ func (r Request) fields() []slog.Attr {
 		slog.String("Consent.From", r.Consent.From),
 	}
 	return slices.DeleteFunc(all, func(a slog.Attr) bool { return a.Value.String() == "" })
-}
-
-func digits(s string, n int) bool {
-	return len(s) == n && !strings.ContainsFunc(s, func(c rune) bool { return c < '0' || c > '9' })
 }
 
 func alphanumeric(c rune) bool {
