@@ -38,8 +38,8 @@ func (f *Fake) Altinn() *Altinn { return f.altinn }
 // server's, or in memory Altinn's own.
 func (a *Altinn) URL() string {
 	switch {
-	case a.fake.server != nil:
-		return a.fake.server.URL
+	case a.fake.base != "":
+		return a.fake.base
 	case a.fake.env.Issuer == maskinporten.Prod.Issuer:
 		return "https://platform.altinn.no"
 	}

@@ -72,7 +72,7 @@ func (f *Fake) registeredKey(kid any, client Integration) (*rsa.PublicKey, *refu
 	if i < 0 {
 		return nil, unauthenticated("Unknown key identifier (kid) for client")
 	}
-	if !f.now().Before(client.Keys[i].Expires) {
+	if client.Keys[i].expired(f.now()) {
 		return nil, refuse("MP-121", "")
 	}
 	return client.Keys[i].Public, nil

@@ -38,7 +38,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -59,13 +58,17 @@ const (
 type Fake struct {
 	env       maskinporten.Environment
 	authority *authority
-	server    *httptest.Server // nil in memory
+	server    *httptest.Server // nil unless it listens itself
+	network   *http.Client     // nil in memory
 	altinn    *Altinn
+	base      string // the address below which all answers are; empty in memory
+
+	selfService *SelfService
 
 	mu       sync.Mutex
 	offset   time.Duration // of the Fake's clock
 	lifetime time.Duration
-	hosts    map[string]http.Handler
+	hosts    map[string]http.Handler // and paths
 	registry registry
 	faults   faults
 	used     usedGrants
@@ -98,38 +101,9 @@ func NewFor(env maskinporten.Environment) *Fake {
 	}
 	f.registry.init()
 	f.altinn = &Altinn{fake: f, lifetime: 30 * time.Minute}
+	f.selfService = &SelfService{fake: f}
 	f.AddClient(Integration{ID: DefaultClientID, OrgNumber: DefaultOrgNumber})
 	return f
-}
-
-// NewServer is a Fake that listens on a loopback address, over HTTP. Close it
-// when done.
-func NewServer() *Fake { return serve("http", (*httptest.Server).Start) }
-
-// NewTLSServer is as [NewServer], over TLS. Its certificate is trusted by
-// [Fake.HTTPClient] and by the HTTPClient of [Fake.Config].
-func NewTLSServer() *Fake { return serve("https", (*httptest.Server).StartTLS) }
-
-func serve(scheme string, start func(*httptest.Server)) *Fake {
-	server := httptest.NewUnstartedServer(nil)
-	base := scheme + "://" + server.Listener.Addr().String() + "/"
-	f := NewFor(maskinporten.Environment{Issuer: base, TokenURL: base + "token", JWKSURL: base + "jwk"})
-	f.server = server
-	server.Config.Handler = f
-	start(server)
-	// Thousands of calls at once are to wait for a connection, not for a port.
-	transport := server.Client().Transport.(*http.Transport)
-	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 1000, 100
-	return f
-}
-
-// Close stops a server and closes its connections, also those with an answer
-// still due. In memory it does nothing.
-func (f *Fake) Close() {
-	if f.server != nil {
-		f.server.CloseClientConnections()
-		f.server.Close()
-	}
 }
 
 // Environment is the one to configure a client with.
@@ -144,27 +118,26 @@ func (f *Fake) WellKnownURL() string {
 // virksomhetssertifikat of its organisation.
 func (f *Fake) Config() maskinporten.Config { return f.ConfigFor(DefaultClientID) }
 
-// ConfigFor is as [Fake.Config] for another client that the Fake knows. It
-// panics if it knows none with that id.
+// ConfigFor is as [Fake.Config] for another client that the Fake knows. A
+// client with registered keys signs with that of [KeyCredential]; if that is
+// not among them, there is no Credential, and it is for the test to put its own
+// there. ConfigFor panics if the Fake knows no client with that id.
 func (f *Fake) ConfigFor(clientID string) maskinporten.Config {
 	c, ok := f.client(clientID)
 	if !ok {
 		panic(fmt.Sprintf("maskinportentest: no client %q: add it with AddClient", clientID))
 	}
-	return maskinporten.Config{
-		Environment: f.env,
-		ClientID:    clientID,
-		Credential:  Certificate{OrgNumber: c.OrgNumber, Production: f.authority.production}.Credential(),
-		HTTPClient:  f.HTTPClient(),
+	cfg := maskinporten.Config{Environment: f.env, ClientID: clientID, HTTPClient: f.HTTPClient()}
+	if len(c.Keys) == 0 {
+		cfg.Credential = Certificate{OrgNumber: c.OrgNumber, Production: f.authority.production}.Credential()
+		return cfg
 	}
-}
-
-// HTTPClient calls the Fake: over the network if it is a server, else in memory.
-func (f *Fake) HTTPClient() *http.Client {
-	if f.server != nil {
-		return f.server.Client()
+	for _, k := range c.Keys {
+		if k.Public.Equal(sharedKey().Public()) {
+			cfg.Credential = KeyCredential(k.ID)
+		}
 	}
-	return &http.Client{Transport: f.Transport()}
+	return cfg
 }
 
 // SetClock puts the Fake's clock ahead of this machine's by offset, or behind
@@ -180,41 +153,13 @@ func (f *Fake) SetClock(offset time.Duration) {
 func (f *Fake) SetTokenLifetime(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lifetime = max(d.Round(time.Second), time.Second)
+	f.lifetime = wholeSeconds(d)
 }
 
 func (f *Fake) now() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return time.Now().Add(f.offset)
-}
-
-const wellKnownPath = "/.well-known/oauth-authorization-server"
-
-// ServeHTTP answers as Maskinporten does: the token endpoint, the key set and
-// the metadata; and Altinn's exchange.
-func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Date", f.now().UTC().Format(http.TimeFormat))
-	switch r.URL.Path {
-	case pathOf(f.env.TokenURL):
-		f.serveToken(w, r)
-	case pathOf(f.env.JWKSURL):
-		f.serveKeys(w, r)
-	case pathOf(f.WellKnownURL()):
-		f.serveMetadata(w, r)
-	case exchangePath:
-		f.altinn.serve(w, r)
-	default:
-		http.NotFound(w, r)
-	}
-}
-
-func pathOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return u.Path
 }
 
 func (f *Fake) serveMetadata(w http.ResponseWriter, r *http.Request) {

@@ -13,17 +13,38 @@ import (
 	"time"
 )
 
-// Handle puts an API at host (a name, or name:port) beside the Fake, for calls
-// through [Fake.Transport]. It replaces what was there.
-func (f *Fake) Handle(host string, api http.Handler) {
+// Handle puts an API beside the Fake: at a host (a name, or name:port), for calls
+// through [Fake.Transport], or at a path below the Fake's own address, where a
+// slash at the end takes all that is below it. It replaces what was there.
+func (f *Fake) Handle(hostOrPath string, api http.Handler) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.hosts[strings.ToLower(host)] = api
+	if !strings.HasPrefix(hostOrPath, "/") {
+		hostOrPath = strings.ToLower(hostOrPath)
+	}
+	f.hosts[hostOrPath] = api
 }
 
-// Transport calls the Fake and what stands beside it in memory: Maskinporten
-// and Altinn's exchange at their own addresses, APIs at those given to
-// [Fake.Handle]. Any other host is not found, as if the network knew it not.
+// handlerAt is the API at a path: that of the longest fitting name.
+func (f *Fake) handlerAt(path string) http.Handler {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	best := ""
+	for name := range f.hosts {
+		fits := name == path || strings.HasSuffix(name, "/") && strings.HasPrefix(path, name)
+		if fits && strings.HasPrefix(name, "/") && len(name) > len(best) {
+			best = name
+		}
+	}
+	if best == "" {
+		return http.NotFoundHandler()
+	}
+	return f.hosts[best]
+}
+
+// Transport calls the Fake and what stands beside it in memory: Maskinporten,
+// Altinn's exchange and the self-service API at their own addresses, APIs at
+// those given to [Fake.Handle]. Any other host is not found, as if the network knew it not.
 // It works with a server too.
 //
 // An answer is made on the goroutine that asks, and is whole before it is
@@ -55,7 +76,8 @@ func (f *Fake) handlerFor(r *http.Request) http.Handler {
 			return api
 		}
 		switch name {
-		case hostOf(f.env.Issuer), hostOf(f.env.TokenURL), hostOf(f.env.JWKSURL), "platform.altinn.no", "platform.tt02.altinn.no":
+		case hostOf(f.env.Issuer), hostOf(f.env.TokenURL), hostOf(f.env.JWKSURL),
+			"platform.altinn.no", "platform.tt02.altinn.no", "api.samarbeid.digdir.no", "api.test.samarbeid.digdir.no":
 			return f
 		}
 	}

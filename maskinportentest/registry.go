@@ -1,50 +1,12 @@
 package maskinportentest
 
 import (
-	"crypto/rsa"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
 )
-
-// Integration is a client as Samarbeidsportalen keeps it.
-type Integration struct {
-	ID string
-
-	// OrgNumber is the organisation that owns it; empty means
-	// [DefaultOrgNumber]. A grant with a certificate of another is refused
-	// (MP-122).
-	OrgNumber string
-
-	// Scopes are those it may ask for; nil means any. Others are MP-200.
-	Scopes []string
-
-	// IntegrationType is maskinporten if empty. A client of any other type
-	// may have no scope here (MP-201).
-	IntegrationType string
-
-	// Keys are registered on the client: a grant names one by its kid.
-	Keys []Key
-
-	// OnBehalfOf maps the ids that iss_onbehalfof may hold to the
-	// organisation numbers of these customers. Nil means that any
-	// organisation number may stand there.
-	OnBehalfOf map[string]string
-}
-
-// Key is a public key registered on a client.
-type Key struct {
-	ID string // kid
-
-	// Public is the key; nil means that of [KeyCredential].
-	Public *rsa.PublicKey
-
-	// Expires is when it stops working (MP-121); zero means a year from when
-	// it is registered.
-	Expires time.Time
-}
 
 // SystemUser is a systembruker that an organisation has made in Altinn.
 type SystemUser struct {
@@ -55,71 +17,40 @@ type SystemUser struct {
 	ClientID    string // the client that may use it; empty means any
 }
 
-// AddClient makes c known, in place of one with the same id.
-func (f *Fake) AddClient(c Integration) {
-	if c.OrgNumber == "" {
-		c.OrgNumber = DefaultOrgNumber
-	}
-	keys := c.Keys
-	c.Keys = nil
-	f.mu.Lock()
-	f.registry.clients[c.ID] = &c
-	f.mu.Unlock()
-	for _, k := range keys {
-		f.AddKey(c.ID, k)
-	}
-}
+// AccessState is how far an organisation has come with its access to a scope.
+type AccessState string
 
-// RemoveClient has the client unknown from now on (MP-100).
-func (f *Fake) RemoveClient(id string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.registry.clients, id)
-}
-
-// AddKey registers a key on a client, in place of one with the same id. From
-// then on the client must name a key by its kid: a grant with x5c is refused.
-// It panics if the client is unknown.
-func (f *Fake) AddKey(clientID string, k Key) {
-	if k.Public == nil {
-		k.Public = &sharedKey().PublicKey
-	}
-	now := f.now()
-	if k.Expires.IsZero() {
-		k.Expires = now.AddDate(1, 0, 0)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c, ok := f.registry.clients[clientID]
-	if !ok {
-		panic("maskinportentest: AddKey: no client " + clientID)
-	}
-	replaced := *c // a grant may be looking at the old one
-	replaced.Keys = append(slices.DeleteFunc(slices.Clone(c.Keys), func(old Key) bool { return old.ID == k.ID }), k)
-	f.registry.clients[clientID] = &replaced
-}
+// The states that the self-service API knows. Tokens are issued in the second
+// only; others get MP-250.
+const (
+	AccessRequested AccessState = "REQUESTED"
+	AccessApproved  AccessState = "APPROVED"
+	AccessDenied    AccessState = "DENIED"
+)
 
 // GrantAccess gives organisations access to a scope, as the API's owner does.
 // Until it is called for a scope, everybody has access to it; from then on,
 // the organisations that were named (others get MP-250).
 func (f *Fake) GrantAccess(scope string, orgNumbers ...string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	a := f.registry.accessTo(scope)
-	a.listed = true
-	for _, n := range orgNumbers {
-		a.granted[n] = true
-	}
+	f.registry.accessTo(scope).listed = true
+	f.mu.Unlock()
+	f.SetAccess(scope, AccessApproved, orgNumbers...)
 }
 
 // WithdrawAccess takes access to a scope back, or has organisations lack it
-// where everybody else has it. They get MP-250.
+// where everybody else has it.
 func (f *Fake) WithdrawAccess(scope string, orgNumbers ...string) {
+	f.SetAccess(scope, AccessDenied, orgNumbers...)
+}
+
+// SetAccess sets how far organisations have come with their access to a scope.
+func (f *Fake) SetAccess(scope string, state AccessState, orgNumbers ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a := f.registry.accessTo(scope)
 	for _, n := range orgNumbers {
-		a.granted[n] = false
+		a.states[n] = state
 	}
 }
 
@@ -184,8 +115,9 @@ func (f *Fake) RemoveConsent(id string) {
 // registry is what Samarbeidsportalen and Altinn know. What was never spoken
 // of is allowed; "listed" says that it has been spoken of.
 type registry struct {
-	clients           map[string]*Integration // replaced, never changed
-	access            map[string]*access      // by scope
+	clients           map[string]*registration
+	scopes            map[string]Scope
+	access            map[string]*access // by scope
 	delegations       map[delegation]bool
 	delegationsListed bool
 	systemUsers       []SystemUser
@@ -196,14 +128,15 @@ type registry struct {
 
 // access is who may have a scope.
 type access struct {
-	granted map[string]bool // by organisation number; false: withdrawn
-	listed  bool
+	states map[string]AccessState // by organisation number
+	listed bool
 }
 
 type delegation struct{ scope, consumer, supplier string }
 
 func (r *registry) init() {
-	r.clients = make(map[string]*Integration)
+	r.clients = make(map[string]*registration)
+	r.scopes = make(map[string]Scope)
 	r.access = make(map[string]*access)
 	r.delegations = make(map[delegation]bool)
 	r.consents = make(map[string]maskinporten.ConsentClaim)
@@ -212,7 +145,7 @@ func (r *registry) init() {
 func (r *registry) accessTo(scope string) *access {
 	a := r.access[scope]
 	if a == nil {
-		a = &access{granted: make(map[string]bool)}
+		a = &access{states: make(map[string]AccessState)}
 		r.access[scope] = a
 	}
 	return a
@@ -225,25 +158,21 @@ func (r *registry) removeSystemUser(s SystemUser) {
 	})
 }
 
-func (f *Fake) client(id string) (Integration, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c, ok := f.registry.clients[id]
-	if !ok {
-		return Integration{}, false
-	}
-	return *c, true
-}
-
 func (f *Fake) hasAccess(scope, org string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	a := f.registry.access[scope]
-	if a == nil {
+	return f.registry.hasAccess(scope, org)
+}
+
+func (r *registry) hasAccess(scope, org string) bool {
+	a := r.access[scope]
+	if a == nil || r.scopes[scope].Open {
 		return true
 	}
-	granted, said := a.granted[org]
-	return granted || !said && !a.listed
+	if state := a.states[org]; state != "" {
+		return state == AccessApproved
+	}
+	return !a.listed
 }
 
 func (f *Fake) hasDelegated(scope, consumer, supplier string) bool {

@@ -107,9 +107,7 @@ func keySet(keys ...signingKey) map[string]any {
 // issue makes the token for a grant that was accepted.
 func (f *Fake) issue(a *asked, client Integration, amr string) answer {
 	now := f.now()
-	f.mu.Lock()
-	lifetime := int64(f.lifetime / time.Second)
-	f.mu.Unlock()
+	lifetime := int64(f.lifetimeFor(client, a.scopes) / time.Second)
 	claims := map[string]any{
 		"iss":        f.env.Issuer,
 		"client_id":  client.ID,
