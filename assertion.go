@@ -1,15 +1,12 @@
 package maskinporten
 
 import (
-	"crypto"
 	"crypto/rand"
-	"crypto/rsa"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/maskinporten-go/maskinporten/internal/jws"
 )
 
 // grantLifetime is the longest that Maskinporten allows between iat and exp.
@@ -87,43 +84,15 @@ func newGrant(env Environment, clientID string, r *Request, now time.Time) *gran
 	return g
 }
 
-// sign makes the assertion (RFC 7515 §3.1): header, claims and signature. The
-// header holds the whole chain and is always the same, so it was encoded when
-// the credential was made; jwt would encode it anew each time.
+// sign makes the assertion: a grant signed by c's key, which the header names.
 func (c *Credential) sign(g *grant) (string, error) {
-	claims, err := json.Marshal(g)
-	if err != nil {
-		return "", fmt.Errorf("encoding the grant: %w", err)
+	header := jws.Header{KeyID: c.key.ID}
+	if c.key.ID == "" {
+		header.Chain = c.x5c
 	}
-	var token jwt.Token
-	signed := c.header + "." + token.EncodeSegment(claims)
-	signature, err := rs256{}.Sign(signed, c.key.Signer())
+	assertion, err := jws.Sign(c.key.Signer(), header, g)
 	if err != nil {
 		return "", fmt.Errorf("signing the grant: %w", err)
 	}
-	return signed + "." + token.EncodeSegment(signature), nil
-}
-
-// rs256 is RSASSA-PKCS1-v1_5 with SHA-256 over any crypto.Signer, so that the
-// key may live in an HSM or a cloud KMS; jwt's own wants an *rsa.PrivateKey.
-type rs256 struct{}
-
-var _ jwt.SigningMethod = rs256{}
-
-func (rs256) Alg() string { return "RS256" }
-
-func (rs256) Sign(signingString string, key any) ([]byte, error) {
-	digest := crypto.SHA256.New()
-	digest.Write([]byte(signingString))
-	return key.(crypto.Signer).Sign(rand.Reader, digest.Sum(nil), crypto.SHA256)
-}
-
-func (rs256) Verify(signingString string, sig []byte, key any) error {
-	public, ok := key.(*rsa.PublicKey)
-	if !ok {
-		return jwt.ErrInvalidKeyType
-	}
-	digest := crypto.SHA256.New()
-	digest.Write([]byte(signingString))
-	return rsa.VerifyPKCS1v15(public, crypto.SHA256, digest.Sum(nil), sig)
+	return assertion, nil
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -36,9 +35,8 @@ type loggingSource interface {
 // certificate chain (x5c), or the id of a key registered on the client (kid).
 // It is immutable and safe for concurrent use; printing it shows no key.
 type Credential struct {
-	key    keystore.Key
-	x5c    []string
-	header string // of its assertions, encoded
+	key keystore.Key
+	x5c []string // its chain in base64
 }
 
 // What is wrong with a credential, for programs that act on it.
@@ -149,7 +147,7 @@ func fromKey(key *keystore.Key, err error) (*Credential, error) {
 	for _, cert := range key.Chain {
 		c.x5c = append(c.x5c, base64.StdEncoding.EncodeToString(cert.Raw))
 	}
-	return c.withHeader(key.ID), nil
+	return c, nil
 }
 
 // Credential returns c: a credential is its own source.
@@ -163,24 +161,8 @@ func (c *Credential) WithKeyID(kid string) *Credential {
 	if kid == "" && len(c.key.Chain) == 0 {
 		return c
 	}
-	return c.withHeader(kid)
-}
-
-// withHeader returns c with the header of its assertions, which names the key:
-// by kid or x5c, exactly one of them.
-func (c *Credential) withHeader(kid string) *Credential {
 	named := *c
 	named.key.ID = kid
-	header := struct {
-		Algorithm string   `json:"alg"`
-		KeyID     string   `json:"kid,omitempty"`
-		Chain     []string `json:"x5c,omitempty"`
-	}{Algorithm: "RS256", KeyID: kid}
-	if kid == "" {
-		header.Chain = c.x5c
-	}
-	encoded, _ := json.Marshal(header) // strings: it cannot fail
-	named.header = base64.RawURLEncoding.EncodeToString(encoded)
 	return &named
 }
 

@@ -1,6 +1,7 @@
 package maskinporten
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -74,7 +75,7 @@ func TestCustomersDoNotMix(t *testing.T) {
 	c := w.client(t, nil)
 	api := roundTripper(func(req *http.Request) (*http.Response, error) {
 		token := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
-		payload, err := base64url.DecodeString(strings.Split(token, ".")[1])
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
 		if err != nil {
 			return nil, err
 		}

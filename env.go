@@ -73,7 +73,7 @@ func RequestFromEnv() (Request, error) {
 	if r.Scope == "" {
 		return Request{}, invalid(envScopes, "is not set: give the scopes, separated by spaces")
 	}
-	if err := r.validate(); err != nil {
+	if err := r.Validate(); err != nil {
 		return Request{}, err
 	}
 	return r, nil

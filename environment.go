@@ -13,8 +13,10 @@ import (
 )
 
 // Environment is one Maskinporten: its issuer, its token endpoint and, for
-// [Client.Verify], its key set. Use [Prod] or [Test], fill one in for another
-// server, or let [Discover] read it from the server's metadata.
+// Environment is one Maskinporten: its issuer, its token endpoint and, for
+// verifying tokens (package resourceserver), its key set. Use [Prod] or [Test],
+// fill one in for another server, or let [Discover] read it from the server's
+// metadata.
 //
 // Issuer is used exactly as given, as `aud` of a grant and `iss` of a token:
 // Maskinporten's ends in a slash, Skyporten's does not. TokenURL and JWKSURL

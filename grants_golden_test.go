@@ -39,7 +39,7 @@ func TestGrantClaims(t *testing.T) {
 		"consumer+resource+pid+owner": {Scope: "b:two a:one", ConsumerOrg: "991825827", Resource: "https://api.example.no/v1", PID: goldenPID, SystemUser: owner},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, r.validate())
+			require.NoError(t, r.Validate())
 			r = r.normalized()
 			g := newGrant(Test, "client-1", &r, time.Unix(1767225600, 0))
 			require.Regexp(t, "^[0-9a-f]{32}$", g.ID)

@@ -75,7 +75,6 @@ type Client struct {
 	source   CredentialSource
 	exchange *exchange
 	cache    *cache
-	verifier *Verifier
 
 	exchangedMu sync.Mutex
 	exchanged   map[TokenExchange]*Client // what WithExchange has made
@@ -116,7 +115,6 @@ func New(cfg Config) (*Client, error) {
 		c.exchange.last.Store(cred)
 	}
 	c.cache = newCache(c.exchange, static, log)
-	c.verifier = newVerifier(c.env, c.exchange.http)
 	return c, nil
 }
 
@@ -212,7 +210,7 @@ func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // key is r in the form in which it is a cache key, once it has been validated.
 func (c *Client) key(r Request) (Request, error) {
-	if err := r.validate(); err != nil {
+	if err := r.Validate(); err != nil {
 		return Request{}, err
 	}
 	if cred, ok := c.source.(*Credential); ok {
@@ -308,7 +306,7 @@ func (noExchange) Exchange(context.Context, *http.Client, *Token, Request) (Exch
 // traded makes a client for the tokens that x trades for c's.
 func (c *Client) traded(x TokenExchange) *Client {
 	t := &trade{by: x, from: c}
-	traded := &Client{env: c.env, id: c.id, source: c.source, exchange: c.exchange, verifier: c.verifier}
+	traded := &Client{env: c.env, id: c.id, source: c.source, exchange: c.exchange}
 	traded.cache = newCache(c.exchange, c.cache.static, c.exchange.log)
 	traded.cache.fetch, traded.cache.about = t.fetch, t.requestInfo
 	return traded

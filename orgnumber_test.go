@@ -72,10 +72,10 @@ func TestParseOrgNumber(t *testing.T) {
 func TestBadOrgNumberIsShownWithItsWhiteSpace(t *testing.T) {
 	_, err := ParseOrgNumber("313367002\n")
 	require.ErrorContains(t, err, `"313367002\n" is not nine digits; white space stands before or after it`)
-	err = (&Request{Scope: "s", ConsumerOrg: "\t313367002"}).validate()
+	err = (&Request{Scope: "s", ConsumerOrg: "\t313367002"}).Validate()
 	require.ErrorContains(t, err, `"\t313367002" is not an organisation number`)
 	require.ErrorContains(t, err, "white space")
-	err = (&Request{Scope: "s", ConsumerOrg: "259229 47409"}).validate()
+	err = (&Request{Scope: "s", ConsumerOrg: "259229 47409"}).Validate()
 	require.NotContains(t, err.Error(), "47409")
 }
 

@@ -78,8 +78,10 @@ const (
 	consentOrganisation = "urn:altinn:organization:identifier-no:"
 )
 
-// validate finds what Maskinporten would refuse, before anything is sent.
-func (r *Request) validate() error {
+// Validate returns a *[FieldError] that says what Maskinporten would refuse in
+// r, and nil for a good Request. Every function that takes a Request calls it
+// before anything is sent.
+func (r Request) Validate() error {
 	if err := checkScope(r.Scope); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/altinn"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 const (
@@ -25,10 +26,12 @@ func TestTokensSayWhatWasAskedFor(t *testing.T) {
 	fake := maskinportentest.New()
 	client, err := maskinporten.New(fake.Config())
 	require.NoError(t, err)
-	consent := maskinporten.ConsentClaim{
+	verifier, err := resourceserver.NewVerifier(fake.Environment(), fake.HTTPClient())
+	require.NoError(t, err)
+	consent := resourceserver.ConsentClaim{
 		ID: "93413201-b7e8-4ec3-a899-580fc02c6aeb", From: "urn:altinn:person:identifier-no:" + person, To: supplier,
 		Consented: time.Now().Add(-time.Hour).UTC().Truncate(time.Second), ValidTo: time.Now().Add(time.Hour).UTC().Truncate(time.Second),
-		Rights: []maskinporten.ConsentRight{{Actions: []string{"consent"}, Resources: []string{"ttd-samtykke"}, Metadata: map[string]string{"inntektsaar": "2025"}}},
+		Rights: []resourceserver.ConsentRight{{Actions: []string{"consent"}, Resources: []string{"ttd-samtykke"}, Metadata: map[string]string{"inntektsaar": "2025"}}},
 	}
 	fake.AddConsent(consent)
 	fake.AddSystemUser(maskinportentest.SystemUser{ID: "ebe4a681-0a8c-429e-a36f-8f9ca942b59f", SystemID: "matrix_test", OrgNumber: pension, ExternalRef: "avd-1"})
@@ -36,27 +39,27 @@ func TestTokensSayWhatWasAskedFor(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		request maskinporten.Request
-		check   func(*maskinporten.Claims)
+		check   func(*resourceserver.Claims)
 	}{
-		{"own", maskinporten.Request{Scope: "a:one b:two"}, func(c *maskinporten.Claims) {
+		{"own", maskinporten.Request{Scope: "a:one b:two"}, func(c *resourceserver.Claims) {
 			require.ElementsMatch(t, []string{"a:one", "b:two"}, c.Scopes)
-			require.Equal(t, maskinporten.OrgNumber(supplier), c.Consumer)
+			require.Equal(t, supplier, c.Consumer)
 			require.Empty(t, c.Supplier)
 			require.Equal(t, []string{"unspecified"}, c.Audience)
 		}},
-		{"delegated", maskinporten.Request{Scope: "a:one", ConsumerOrg: pension}, func(c *maskinporten.Claims) {
-			require.Equal(t, maskinporten.OrgNumber(pension), c.Consumer)
-			require.Equal(t, maskinporten.OrgNumber(supplier), c.Supplier)
+		{"delegated", maskinporten.Request{Scope: "a:one", ConsumerOrg: pension}, func(c *resourceserver.Claims) {
+			require.Equal(t, pension, c.Consumer)
+			require.Equal(t, supplier, c.Supplier)
 			require.NotEmpty(t, c.DelegationSource)
 		}},
-		{"resource", maskinporten.Request{Scope: "a:one", Resource: "https://api.example"}, func(c *maskinporten.Claims) {
+		{"resource", maskinporten.Request{Scope: "a:one", Resource: "https://api.example"}, func(c *resourceserver.Claims) {
 			require.True(t, c.HasAudience("https://api.example"))
 		}},
-		{"person", maskinporten.Request{Scope: "a:one", PID: person}, func(c *maskinporten.Claims) { require.Equal(t, person, c.PID) }},
-		{"systembruker", maskinporten.Request{Scope: "a:one", SystemUser: maskinporten.SystemUser{OrgNumber: pension, ExternalRef: "avd-1"}}, func(c *maskinporten.Claims) {
-			require.Equal(t, []maskinporten.SystemUserClaim{{IDs: []string{"ebe4a681-0a8c-429e-a36f-8f9ca942b59f"}, SystemID: "matrix_test", Owner: pension}}, c.SystemUsers)
+		{"person", maskinporten.Request{Scope: "a:one", PID: person}, func(c *resourceserver.Claims) { require.Equal(t, person, c.PID) }},
+		{"systembruker", maskinporten.Request{Scope: "a:one", SystemUser: maskinporten.SystemUser{OrgNumber: pension, ExternalRef: "avd-1"}}, func(c *resourceserver.Claims) {
+			require.Equal(t, []resourceserver.SystemUserClaim{{IDs: []string{"ebe4a681-0a8c-429e-a36f-8f9ca942b59f"}, SystemID: "matrix_test", Owner: pension}}, c.SystemUsers)
 		}},
-		{"consent", maskinporten.Request{Scope: "a:one", Consent: maskinporten.Consent{ID: consent.ID, From: consent.From}}, func(c *maskinporten.Claims) {
+		{"consent", maskinporten.Request{Scope: "a:one", Consent: maskinporten.Consent{ID: consent.ID, From: consent.From}}, func(c *resourceserver.Claims) {
 			require.Len(t, c.Consents, 1)
 			got := c.Consents[0]
 			require.True(t, consent.ValidTo.Equal(got.ValidTo))
@@ -67,12 +70,12 @@ func TestTokensSayWhatWasAskedFor(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			token, err := client.Token(t.Context(), test.request)
 			require.NoError(t, err)
-			claims, err := client.Verify(t.Context(), token.AccessToken())
+			claims, err := verifier.Verify(t.Context(), token.AccessToken())
 			require.NoError(t, err)
 			require.Equal(t, fake.Environment().Issuer, claims.Issuer)
 			require.Equal(t, maskinportentest.DefaultClientID, claims.ClientID)
 			test.check(claims)
-			unverified, err := maskinporten.UnverifiedClaims(token.AccessToken())
+			unverified, err := resourceserver.UnverifiedClaims(token.AccessToken())
 			require.NoError(t, err)
 			require.Equal(t, claims, unverified)
 		})
@@ -105,9 +108,11 @@ func TestRotatedKeyIsFound(t *testing.T) {
 		fake := maskinportentest.New()
 		client, err := maskinporten.New(fake.Config())
 		require.NoError(t, err)
+		verifier, err := resourceserver.NewVerifier(fake.Environment(), fake.HTTPClient())
+		require.NoError(t, err)
 		request := maskinporten.Request{Scope: "a:one"}
 		verify := func(access string) error {
-			_, err := client.Verify(t.Context(), access)
+			_, err := verifier.Verify(t.Context(), access)
 			return err
 		}
 		old, err := client.Token(t.Context(), request)
@@ -121,7 +126,7 @@ func TestRotatedKeyIsFound(t *testing.T) {
 		require.NoError(t, verify(young.AccessToken()))
 		require.NoError(t, verify(old.AccessToken()))
 		time.Sleep(2 * time.Minute)
-		require.ErrorIs(t, verify(young.AccessToken()), maskinporten.ErrTokenExpired)
+		require.ErrorIs(t, verify(young.AccessToken()), resourceserver.ErrTokenExpired)
 	})
 }
 
@@ -134,7 +139,7 @@ func TestAltinnTradesForACustomer(t *testing.T) {
 		exchanged := client.WithExchange(altinn.Exchange{Platform: fake.Altinn().URL(), TestOrg: true})
 		const host = "ttd.apps.tt02.altinn.no"
 		fake.Handle(host, fake.Altinn().Guard("altinn:instances.read", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			require.Equal(t, maskinporten.OrgNumber(pension), maskinportentest.ClaimsFromContext(r.Context()).Consumer)
+			require.Equal(t, pension, maskinportentest.ClaimsFromContext(r.Context()).Consumer)
 		})))
 		transport, err := exchanged.Transport(maskinporten.Request{Scope: "altinn:instances.read", ConsumerOrg: pension}, fake.Transport(), host)
 		require.NoError(t, err)
@@ -147,7 +152,7 @@ func TestAltinnTradesForACustomer(t *testing.T) {
 		exchanges := fake.Altinn().Exchanges()
 		require.Len(t, exchanges, 1)
 		require.True(t, exchanges[0].Test)
-		require.Equal(t, maskinporten.OrgNumber(supplier), exchanges[0].Claims.Supplier)
+		require.Equal(t, supplier, exchanges[0].Claims.Supplier)
 	}
 }
 

@@ -7,7 +7,6 @@ package altinn
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
+	"github.com/maskinporten-go/maskinporten/internal/jws"
 )
 
 // Exchange is where Altinn trades tokens: a [maskinporten.TokenExchange] for
@@ -137,25 +137,22 @@ func parse(body []byte, h http.Header, now time.Time) (access string, lifetime t
 	if strings.ContainsFunc(access, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return "", 0, errors.New("holds no token, but text with a space, a line break or a character outside ASCII")
 	}
-	parts := strings.Split(access, ".")
-	if len(parts) != 3 {
+	claims, err := jws.Unverified(access)
+	switch {
+	case errors.Is(err, jws.ErrNotJWT):
 		return "", 0, errors.New("holds no token")
+	case err != nil:
+		return "", 0, errors.New("its token is no JWT")
 	}
-	lifetime, err = lifetimeOf(parts[1], h, now)
+	lifetime, err = lifetimeOf(claims, h, now)
 	return access, lifetime, err
 }
 
 // environmentOf names the environment that t is from, as far as t says.
 func environmentOf(t *maskinporten.Token) string {
-	var claims struct {
-		Issuer string `json:"iss"`
-	}
-	if parts := strings.Split(t.AccessToken(), "."); len(parts) == 3 {
-		if payload, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil {
-			_ = json.Unmarshal(payload, &claims) // an opaque token does not say
-		}
-	}
-	switch claims.Issuer {
+	claims, _ := jws.Unverified(t.AccessToken()) // an opaque token does not say
+	issuer, _ := claims.Text("iss")
+	switch issuer {
 	case maskinporten.Prod.Issuer:
 		return "prod"
 	case maskinporten.Test.Issuer:
@@ -167,25 +164,20 @@ func environmentOf(t *maskinporten.Token) string {
 // lifetimeOf counts from when Altinn made the token, both by Altinn's clock.
 // iat may be older: Altinn takes it over from Maskinporten's token, and states
 // nbf itself. Without either, the answer's Date is Altinn's clock.
-func lifetimeOf(payload string, h http.Header, now time.Time) (time.Duration, error) {
-	decoded, err := base64.RawURLEncoding.DecodeString(payload)
-	var times struct {
-		Expires   float64 `json:"exp"`
-		IssuedAt  float64 `json:"iat"`
-		NotBefore float64 `json:"nbf"`
-	}
-	if err != nil || json.Unmarshal(decoded, &times) != nil {
-		return 0, errors.New("its token is no JWT")
-	}
-	if times.Expires <= 0 {
+func lifetimeOf(claims jws.Object, h http.Header, now time.Time) (time.Duration, error) {
+	expiry, err := claims.Time("exp")
+	if err != nil || expiry.IsZero() {
 		return 0, errors.New("its token states no exp")
 	}
-	made := max(times.IssuedAt, times.NotBefore)
-	if made <= 0 {
-		if date, err := http.ParseTime(h.Get("Date")); err == nil {
-			now = date
-		}
-		made = float64(now.Unix())
+	made, _ := claims.Time("iat")
+	if notBefore, _ := claims.Time("nbf"); notBefore.After(made) {
+		made = notBefore
 	}
-	return endpoint.Lifetime(times.Expires - made)
+	if made.IsZero() {
+		made = now
+		if date, err := http.ParseTime(h.Get("Date")); err == nil {
+			made = date
+		}
+	}
+	return endpoint.Lifetime(expiry.Sub(made).Seconds())
 }

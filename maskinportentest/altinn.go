@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 const exchangePath = "/authentication/api/v1/exchange/maskinporten"
@@ -27,8 +28,8 @@ type Altinn struct {
 // Exchange is a token that was exchanged at [Altinn].
 type Exchange struct {
 	Time   time.Time
-	Claims maskinporten.Claims // of the Maskinporten token
-	Test   bool                // asked for with test=true
+	Claims resourceserver.Claims // of the Maskinporten token
+	Test   bool                  // asked for with test=true
 }
 
 // Altinn is the exchange beside f.
@@ -138,7 +139,7 @@ const altinnKeyID = "fake-altinn"
 
 func (a *Altinn) issuer() string { return a.URL() + "/authentication/api/v1/openid/" }
 
-func (a *Altinn) claims(c maskinporten.Claims, now time.Time, lifetime time.Duration) map[string]any {
+func (a *Altinn) claims(c resourceserver.Claims, now time.Time, lifetime time.Duration) map[string]any {
 	claims := map[string]any{
 		"iss":                           a.issuer(),
 		"actual_iss":                    "maskinporten",
@@ -162,16 +163,16 @@ func (a *Altinn) claims(c maskinporten.Claims, now time.Time, lifetime time.Dura
 	return claims
 }
 
-func (a *Altinn) verify(token string) (maskinporten.Claims, error) {
+func (a *Altinn) verify(token string) (resourceserver.Claims, error) {
 	j, err := parseJWS(token)
 	if err != nil {
-		return maskinporten.Claims{}, err
+		return resourceserver.Claims{}, err
 	}
 	if j.header["kid"] != altinnKeyID || j.verify(&altinnKey().PublicKey) != nil || j.claims["iss"] != a.issuer() {
-		return maskinporten.Claims{}, errors.New("the token is not Altinn's")
+		return resourceserver.Claims{}, errors.New("the token is not Altinn's")
 	}
 	if exp, ok := seconds(j.claims["exp"]); !ok || !a.fake.now().Before(time.Unix(exp, 0)) {
-		return maskinporten.Claims{}, errors.New("the token has expired")
+		return resourceserver.Claims{}, errors.New("the token has expired")
 	}
 	return readClaims(j.claims), nil
 }

@@ -6,31 +6,31 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 // verify checks an access token as an API does, and reads it.
-func (f *Fake) verify(token string) (maskinporten.Claims, error) {
+func (f *Fake) verify(token string) (resourceserver.Claims, error) {
 	j, err := parseJWS(token)
 	if err != nil {
-		return maskinporten.Claims{}, err
+		return resourceserver.Claims{}, err
 	}
 	kid, _ := j.header["kid"].(string)
 	keys := f.published()
 	i := slices.IndexFunc(keys, func(k signingKey) bool { return k.id == kid })
 	if i < 0 || j.verify(&keys[i].private.PublicKey) != nil {
-		return maskinporten.Claims{}, errors.New("the signature is not Maskinporten's")
+		return resourceserver.Claims{}, errors.New("the signature is not Maskinporten's")
 	}
 	if j.claims["iss"] != f.env.Issuer {
-		return maskinporten.Claims{}, errors.New("the issuer is another")
+		return resourceserver.Claims{}, errors.New("the issuer is another")
 	}
 	if exp, ok := seconds(j.claims["exp"]); !ok || !f.now().Before(time.Unix(exp, 0)) {
-		return maskinporten.Claims{}, errors.New("the token has expired")
+		return resourceserver.Claims{}, errors.New("the token has expired")
 	}
 	return readClaims(j.claims), nil
 }
 
-func readClaims(m map[string]any) maskinporten.Claims {
+func readClaims(m map[string]any) resourceserver.Claims {
 	at := func(name string) time.Time {
 		n, ok := seconds(m[name])
 		if !ok {
@@ -38,11 +38,15 @@ func readClaims(m map[string]any) maskinporten.Claims {
 		}
 		return time.Unix(n, 0)
 	}
-	number := func(v any) maskinporten.OrgNumber {
+	number := func(v any) string {
 		o, _ := v.(map[string]any)
-		return maskinporten.OrgNumber(strings.TrimPrefix(text(o, "ID"), "0192:"))
+		return strings.TrimPrefix(text(o, "ID"), "0192:")
 	}
-	c := maskinporten.Claims{
+	organisation := func(v any) resourceserver.OrganisationID {
+		o, _ := v.(map[string]any)
+		return resourceserver.OrganisationID{Authority: text(o, "authority"), ID: text(o, "ID")}
+	}
+	c := resourceserver.Claims{
 		Issuer:           text(m, "iss"),
 		ID:               text(m, "jti"),
 		IssuedAt:         at("iat"),
@@ -52,7 +56,9 @@ func readClaims(m map[string]any) maskinporten.Claims {
 		ClientID:         text(m, "client_id"),
 		ClientAMR:        text(m, "client_amr"),
 		Consumer:         number(m["consumer"]),
+		ConsumerID:       organisation(m["consumer"]),
 		Supplier:         number(m["supplier"]),
+		SupplierID:       organisation(m["supplier"]),
 		DelegationSource: text(m, "delegation_source"),
 		PID:              text(m, "pid"),
 	}
@@ -61,13 +67,13 @@ func readClaims(m map[string]any) maskinporten.Claims {
 		d, _ := d.(map[string]any)
 		switch d["type"] {
 		case systemUserType:
-			c.SystemUsers = append(c.SystemUsers, maskinporten.SystemUserClaim{
+			c.SystemUsers = append(c.SystemUsers, resourceserver.SystemUserClaim{
 				IDs: texts(d["systemuser_id"]), SystemID: text(d, "system_id"), Owner: number(d["systemuser_org"]),
 			})
 		case consentType:
 			consented, _ := time.Parse(time.RFC3339, text(d, "consented"))
 			validTo, _ := time.Parse(time.RFC3339, text(d, "validTo"))
-			c.Consents = append(c.Consents, maskinporten.ConsentClaim{
+			c.Consents = append(c.Consents, resourceserver.ConsentClaim{
 				ID: text(d, "id"), From: text(d, "from"), To: number(d["to"]),
 				Consented: consented, ValidTo: validTo, Rights: readRights(d["consentRights"]),
 			})
@@ -98,12 +104,12 @@ func text(m map[string]any, name string) string {
 	return s
 }
 
-func readRights(v any) []maskinporten.ConsentRight {
-	var rights []maskinporten.ConsentRight
+func readRights(v any) []resourceserver.ConsentRight {
+	var rights []resourceserver.ConsentRight
 	list, _ := v.([]any)
 	for _, v := range list {
 		right, _ := v.(map[string]any)
-		r := maskinporten.ConsentRight{Actions: texts(right["action"])}
+		r := resourceserver.ConsentRight{Actions: texts(right["action"])}
 		resources, _ := right["resource"].([]any)
 		for _, v := range resources {
 			resource, _ := v.(map[string]any)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 // The authorization_details (RFC 9396) that Maskinporten takes for Altinn.
@@ -121,7 +121,7 @@ func systemUserDetail(ids []string, systemID, owner, externalRef string) map[str
 	return detail
 }
 
-func consentDetail(c maskinporten.ConsentClaim) map[string]any {
+func consentDetail(c resourceserver.ConsentClaim) map[string]any {
 	rights := []map[string]any{}
 	for _, r := range c.Rights {
 		resources := []map[string]string{}

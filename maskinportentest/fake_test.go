@@ -16,6 +16,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 func readCloser(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }
@@ -71,7 +72,7 @@ func TestLibraryGrants(t *testing.T) {
 					r.Scope = "a:one b:two"
 				}
 				require.Equal(t, r, got.Request())
-				_, err = client.Verify(t.Context(), token.AccessToken())
+				_, err = newVerifier(t, fake).Verify(t.Context(), token.AccessToken())
 				require.NoError(t, err)
 			}
 		}
@@ -116,24 +117,24 @@ func TestTokenClaims(t *testing.T) {
 
 func TestConsentComesBack(t *testing.T) {
 	fake := maskinportentest.New()
-	given := maskinporten.ConsentClaim{
+	given := resourceserver.ConsentClaim{
 		ID: "93413201-b7e8-4ec3-a899-580fc02c6aeb", From: "urn:altinn:person:identifier-no:25922947409", To: maskinportentest.DefaultOrgNumber,
 		Consented: time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond), ValidTo: time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond),
-		Rights: []maskinporten.ConsentRight{{Actions: []string{"consent"}, Resources: []string{"inntekt"}, Metadata: map[string]string{"inntektsaar": "2026"}}},
+		Rights: []resourceserver.ConsentRight{{Actions: []string{"consent"}, Resources: []string{"inntekt"}, Metadata: map[string]string{"inntektsaar": "2026"}}},
 	}
 	fake.AddConsent(given)
 	client := newClient(t, fake.Config())
 	token, err := client.Token(t.Context(), maskinporten.Request{Scope: "bank:saldo", Consent: maskinporten.Consent{ID: given.ID, From: given.From}})
 	require.NoError(t, err)
 
-	check := func(c maskinporten.ConsentClaim) {
+	check := func(c resourceserver.ConsentClaim) {
 		t.Helper()
 		require.WithinDuration(t, given.Consented, c.Consented, 0)
 		require.WithinDuration(t, given.ValidTo, c.ValidTo, 0)
 		c.Consented, c.ValidTo = given.Consented, given.ValidTo
 		require.Equal(t, given, c)
 	}
-	claims, err := client.Verify(t.Context(), token.AccessToken())
+	claims, err := newVerifier(t, fake).Verify(t.Context(), token.AccessToken())
 	require.NoError(t, err)
 	require.Len(t, claims.Consents, 1)
 	check(claims.Consents[0])
@@ -167,9 +168,9 @@ func TestKeyRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := maskinportentest.New()
 		fake.SetTokenLifetime(30 * time.Hour)
-		old := fake.AccessToken(maskinporten.Claims{Scopes: []string{"bank:saldo"}})
+		old := fake.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo"}})
 		fake.RotateKey()
-		young := fake.AccessToken(maskinporten.Claims{Scopes: []string{"bank:saldo"}})
+		young := fake.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo"}})
 		accepted := func(token string) bool {
 			_, denied := fake.Check(bearer(token), "bank:saldo")
 			return denied == nil
@@ -181,7 +182,7 @@ func TestKeyRotation(t *testing.T) {
 		require.True(t, accepted(young))
 		fake.RevokeTokens()
 		require.False(t, accepted(young))
-		require.True(t, accepted(fake.AccessToken(maskinporten.Claims{Scopes: []string{"bank:saldo"}})))
+		require.True(t, accepted(fake.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo"}})))
 	})
 }
 

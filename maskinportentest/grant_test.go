@@ -17,6 +17,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 type (
@@ -217,7 +218,7 @@ func TestGrantRefused(t *testing.T) {
 		}, "MP-303", "invalid_altinn_customer_configuration", ""},
 		{"consent withdrawn", "it had been given", func(f *fake, g *raw) {
 			c := consentOf("urn:altinn:person:identifier-no:25922947409")
-			f.AddConsent(maskinporten.ConsentClaim{ID: c["id"].(string), From: c["from"].(string), To: maskinportentest.DefaultOrgNumber, ValidTo: time.Now().Add(time.Hour)})
+			f.AddConsent(resourceserver.ConsentClaim{ID: c["id"].(string), From: c["from"].(string), To: maskinportentest.DefaultOrgNumber, ValidTo: time.Now().Add(time.Hour)})
 			f.RemoveConsent(strings.ToUpper(c["id"].(string)))
 			details(c)(f, g)
 		}, "MP-303", "invalid_authorization_details", "No valid consent"},
@@ -287,12 +288,12 @@ func TestGrantRefused(t *testing.T) {
 		{"consent from a false organisation", "modulus 11", details(consentOf("urn:altinn:organization:identifier-no:123456789")), "MP-303", "invalid_authorization_details", "from"},
 		{"consent with a to", "not in the grant", details(with(consentOf("urn:altinn:person:identifier-no:25922947409"), "to", "x")), "MP-302", "invalid_authorization_details", "Field to"},
 		{"consent not given", "only another is", func(f *fake, g *raw) {
-			f.AddConsent(maskinporten.ConsentClaim{ID: "93413201-b7e8-4ec3-a899-580fc02c6aeb"})
+			f.AddConsent(resourceserver.ConsentClaim{ID: "93413201-b7e8-4ec3-a899-580fc02c6aeb"})
 			details(consentOf("urn:altinn:person:identifier-no:25922947409"))(f, g)
 		}, "MP-303", "invalid_authorization_details", "No valid consent"},
 		{"consent over", "its ValidTo has passed", func(f *fake, g *raw) {
 			c := consentOf("urn:altinn:person:identifier-no:25922947409")
-			f.AddConsent(maskinporten.ConsentClaim{ID: c["id"].(string), From: c["from"].(string), To: maskinportentest.DefaultOrgNumber, ValidTo: time.Now()})
+			f.AddConsent(resourceserver.ConsentClaim{ID: c["id"].(string), From: c["from"].(string), To: maskinportentest.DefaultOrgNumber, ValidTo: time.Now()})
 			details(c)(f, g)
 		}, "MP-303", "invalid_authorization_details", "No valid consent"},
 

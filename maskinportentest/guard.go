@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 // Denied is why an API turns a call away (RFC 6750 §3).
@@ -36,7 +36,7 @@ func (f *Fake) Guard(scope string, api http.Handler) http.Handler {
 	})
 }
 
-func withClaims(r *http.Request, c maskinporten.Claims) *http.Request {
+func withClaims(r *http.Request, c resourceserver.Claims) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), claimsKey{}, c))
 }
 
@@ -44,19 +44,19 @@ type claimsKey struct{}
 
 // ClaimsFromContext are the claims of the token that [Fake.Guard] let through; the
 // zero Claims in a handler that it does not guard.
-func ClaimsFromContext(ctx context.Context) maskinporten.Claims {
-	c, _ := ctx.Value(claimsKey{}).(maskinporten.Claims)
+func ClaimsFromContext(ctx context.Context) resourceserver.Claims {
+	c, _ := ctx.Value(claimsKey{}).(resourceserver.Claims)
 	return c
 }
 
 // Check is what [Fake.Guard] does, for an API that words its refusals itself:
 // the token's claims, or why the call is turned away.
-func (f *Fake) Check(r *http.Request, scope string) (maskinporten.Claims, *Denied) {
+func (f *Fake) Check(r *http.Request, scope string) (resourceserver.Claims, *Denied) {
 	return check(r, scope, f.verify)
 }
 
-func check(r *http.Request, scope string, verify func(token string) (maskinporten.Claims, error)) (maskinporten.Claims, *Denied) {
-	deny := func(status int, code, reason string) (maskinporten.Claims, *Denied) {
+func check(r *http.Request, scope string, verify func(token string) (resourceserver.Claims, error)) (resourceserver.Claims, *Denied) {
+	deny := func(status int, code, reason string) (resourceserver.Claims, *Denied) {
 		challenge := `Bearer realm="api"`
 		if code != "" {
 			challenge += fmt.Sprintf(`, error=%q, error_description=%q`, code, reason)
@@ -64,7 +64,7 @@ func check(r *http.Request, scope string, verify func(token string) (maskinporte
 		if code == "insufficient_scope" {
 			challenge += fmt.Sprintf(`, scope=%q`, scope)
 		}
-		return maskinporten.Claims{}, &Denied{Status: status, Challenge: challenge, Reason: reason}
+		return resourceserver.Claims{}, &Denied{Status: status, Challenge: challenge, Reason: reason}
 	}
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {

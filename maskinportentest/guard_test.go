@@ -15,6 +15,7 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/altinn"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 // Guard is an API, as a client's Transport sees it.
@@ -47,7 +48,7 @@ func ExampleFake_Guard() {
 
 func TestGuard(t *testing.T) {
 	fake, other := maskinportentest.New(), maskinportentest.New()
-	good := fake.AccessToken(maskinporten.Claims{Scopes: []string{"bank:saldo", "bank:lan"}})
+	good := fake.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo", "bank:lan"}})
 	parts := strings.Split(good, ".")
 	for _, tt := range []struct {
 		name, reason string
@@ -61,12 +62,12 @@ func TestGuard(t *testing.T) {
 		{"basic", "another scheme", []string{"Basic eDp5"}, 401, `Bearer realm="api"`},
 		{"two", "which one counts?", []string{"Bearer " + good, "Bearer " + good}, 400, `error="invalid_request"`},
 		{"garbage", "no JWT", []string{"Bearer x"}, 401, `error="invalid_token"`},
-		{"forged", "by another Maskinporten", []string{"Bearer " + other.AccessToken(maskinporten.Claims{Scopes: []string{"bank:saldo"}})}, 401, `error="invalid_token"`},
+		{"forged", "by another Maskinporten", []string{"Bearer " + other.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo"}})}, 401, `error="invalid_token"`},
 		{"cut", "without its signature", []string{"Bearer " + parts[0] + "." + parts[1] + "."}, 401, `error="invalid_token"`},
-		{"another issuer", "signed with the right key", []string{"Bearer " + fake.AccessToken(maskinporten.Claims{Issuer: "https://maskinporten.no/", Scopes: []string{"bank:saldo"}})}, 401, `error="invalid_token"`},
-		{"expired", "exp has passed", []string{"Bearer " + fake.AccessToken(maskinporten.Claims{Expiry: time.Now().Add(-time.Second), Scopes: []string{"bank:saldo"}})}, 401, `error="invalid_token"`},
+		{"another issuer", "signed with the right key", []string{"Bearer " + fake.AccessToken(resourceserver.Claims{Issuer: "https://maskinporten.no/", Scopes: []string{"bank:saldo"}})}, 401, `error="invalid_token"`},
+		{"expired", "exp has passed", []string{"Bearer " + fake.AccessToken(resourceserver.Claims{Expiry: time.Now().Add(-time.Second), Scopes: []string{"bank:saldo"}})}, 401, `error="invalid_token"`},
 		{"without exp", "for ever is not an option", []string{"Bearer " + fake.Sign(map[string]any{"iss": fake.Environment().Issuer, "scope": "bank:saldo"})}, 401, `error="invalid_token"`},
-		{"lacks the scope", "has one that it is a part of", []string{"Bearer " + fake.AccessToken(maskinporten.Claims{Scopes: []string{"bank:saldo.les"}})}, 403, `error="insufficient_scope", error_description="the token lacks the scope", scope="bank:saldo"`},
+		{"lacks the scope", "has one that it is a part of", []string{"Bearer " + fake.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo.les"}})}, 403, `error="insufficient_scope", error_description="the token lacks the scope", scope="bank:saldo"`},
 	} {
 		t.Run(tt.name+"/"+tt.reason, func(t *testing.T) {
 			called := false
@@ -86,17 +87,24 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+func newVerifier(t *testing.T, fake *maskinportentest.Fake) *resourceserver.Verifier {
+	t.Helper()
+	verifier, err := resourceserver.NewVerifier(fake.Environment(), fake.HTTPClient())
+	require.NoError(t, err)
+	return verifier
+}
+
 // The fake's reading of a token and the library's agree.
 func TestVerifyAgrees(t *testing.T) {
 	fake := maskinportentest.New()
-	client := newClient(t, fake.Config())
-	for _, c := range []maskinporten.Claims{
+	verifier := newVerifier(t, fake)
+	for _, c := range []resourceserver.Claims{
 		{Scopes: []string{"a:b", "c:d"}},
 		{Scopes: []string{"a:b"}, Supplier: otherOrg, Consumer: thirdOrg, Audience: []string{"https://a.example", "https://b.example"}, PID: "25922947409", ClientAMR: "private_key_jwt", ClientID: "x", ID: "y"},
-		{Scopes: []string{"a:b"}, SystemUsers: []maskinporten.SystemUserClaim{{IDs: []string{"1", "2"}, SystemID: "s", Owner: otherOrg}}},
+		{Scopes: []string{"a:b"}, SystemUsers: []resourceserver.SystemUserClaim{{IDs: []string{"1", "2"}, SystemID: "s", Owner: otherOrg}}},
 	} {
 		token := fake.AccessToken(c)
-		theirs, err := client.Verify(t.Context(), token)
+		theirs, err := verifier.Verify(t.Context(), token)
 		require.NoError(t, err)
 		ours, denied := fake.Check(bearer(token), "a:b")
 		require.Nil(t, denied)
@@ -144,7 +152,7 @@ func TestAltinn(t *testing.T) {
 			require.NoError(t, err)
 			return resp, string(body)
 		}
-		maskinportenToken := fake.AccessToken(maskinporten.Claims{Scopes: []string{"altinn:x"}, Supplier: otherOrg})
+		maskinportenToken := fake.AccessToken(resourceserver.Claims{Scopes: []string{"altinn:x"}, Supplier: otherOrg})
 		time.Sleep(time.Second)
 
 		_, plain := exchange(maskinportenToken, "")

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 // SystemUser is a systembruker that an organisation has made in Altinn.
@@ -96,7 +96,7 @@ func (f *Fake) RemoveSystemUser(s SystemUser) {
 // back in the token as c says it. Until it is called for the first time, every
 // consent asked for has been given, to whoever asks; from then on, only those
 // that were added exist, until their ValidTo (else MP-303).
-func (f *Fake) AddConsent(c maskinporten.ConsentClaim) {
+func (f *Fake) AddConsent(c resourceserver.ConsentClaim) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.registry.consentsListed = true
@@ -122,7 +122,7 @@ type registry struct {
 	delegationsListed bool
 	systemUsers       []SystemUser
 	systemUsersListed bool
-	consents          map[string]maskinporten.ConsentClaim
+	consents          map[string]resourceserver.ConsentClaim
 	consentsListed    bool
 }
 
@@ -139,7 +139,7 @@ func (r *registry) init() {
 	r.scopes = make(map[string]Scope)
 	r.access = make(map[string]*access)
 	r.delegations = make(map[delegation]bool)
-	r.consents = make(map[string]maskinporten.ConsentClaim)
+	r.consents = make(map[string]resourceserver.ConsentClaim)
 }
 
 func (r *registry) accessTo(scope string) *access {
@@ -199,14 +199,14 @@ func (f *Fake) systemUser(org, externalRef, clientID string) (SystemUser, bool) 
 	return SystemUser{}, false
 }
 
-func (f *Fake) consent(id, from, to string, now time.Time) (maskinporten.ConsentClaim, bool) {
+func (f *Fake) consent(id, from, to string, now time.Time) (resourceserver.ConsentClaim, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.registry.consentsListed {
-		return maskinporten.ConsentClaim{
-			ID: id, From: from, To: maskinporten.OrgNumber(to),
+		return resourceserver.ConsentClaim{
+			ID: id, From: from, To: to,
 			Consented: now.Add(-time.Hour), ValidTo: now.AddDate(1, 0, 0),
-			Rights: []maskinporten.ConsentRight{{Actions: []string{"consent"}, Resources: []string{"standard-samtykke-for-dele-data"}}},
+			Rights: []resourceserver.ConsentRight{{Actions: []string{"consent"}, Resources: []string{"standard-samtykke-for-dele-data"}}},
 		}, true
 	}
 	c, ok := f.registry.consents[strings.ToLower(id)]

@@ -18,20 +18,21 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 // portal calls the self-service API as one organisation.
 type portal struct {
 	t    *testing.T
 	fake *maskinportentest.Fake
-	maskinporten.Claims
+	resourceserver.Claims
 }
 
 func newPortal(t *testing.T, fake *maskinportentest.Fake, scopes ...string) *portal {
 	if scopes == nil {
 		scopes = []string{"idporten:dcr.read", "idporten:dcr.write", "idporten:scopes.write"}
 	}
-	return &portal{t, fake, maskinporten.Claims{Scopes: scopes}}
+	return &portal{t, fake, resourceserver.Claims{Scopes: scopes}}
 }
 
 // call returns the status and the answer, which it decodes.

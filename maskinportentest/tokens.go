@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 const actorAuthority = "iso6523-actorid-upis"
@@ -166,7 +167,7 @@ func (f *Fake) Sign(claims map[string]any) string {
 // AccessToken is a token that says what c does, without a grant: for tests of
 // an API that takes tokens. What c leaves empty is as in a token that the
 // default client gets for itself.
-func (f *Fake) AccessToken(c maskinporten.Claims) string {
+func (f *Fake) AccessToken(c resourceserver.Claims) string {
 	now := f.now()
 	f.mu.Lock()
 	lifetime := f.lifetime
@@ -192,11 +193,11 @@ func (f *Fake) AccessToken(c maskinporten.Claims) string {
 		"iat":        at(c.IssuedAt, now),
 		"exp":        at(c.Expiry, now.Add(lifetime)),
 		"jti":        or(c.ID, randomID()),
-		"consumer":   organisation(or(string(c.Consumer), DefaultOrgNumber)),
+		"consumer":   organisation(or(c.Consumer, DefaultOrgNumber)),
 		"aud":        audience(c.Audience),
 	}
 	if c.Supplier != "" {
-		claims["supplier"] = organisation(string(c.Supplier))
+		claims["supplier"] = organisation(c.Supplier)
 		claims["delegation_source"] = or(c.DelegationSource, f.delegationSource())
 	}
 	if c.PID != "" {
@@ -204,7 +205,7 @@ func (f *Fake) AccessToken(c maskinporten.Claims) string {
 	}
 	var details []map[string]any
 	for _, s := range c.SystemUsers {
-		details = append(details, systemUserDetail(s.IDs, s.SystemID, string(s.Owner), ""))
+		details = append(details, systemUserDetail(s.IDs, s.SystemID, s.Owner, ""))
 	}
 	for _, s := range c.Consents {
 		details = append(details, consentDetail(s))

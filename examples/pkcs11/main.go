@@ -24,6 +24,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 func main() {
@@ -87,7 +88,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	claims, err := client.Verify(ctx, token.AccessToken())
+	verifier, err := resourceserver.NewVerifier(cfg.Environment, cfg.HTTPClient)
+	if err != nil {
+		return err
+	}
+	claims, err := verifier.Verify(ctx, token.AccessToken())
 	if err != nil {
 		return err
 	}

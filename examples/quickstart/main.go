@@ -15,6 +15,7 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 func main() {
@@ -34,7 +35,8 @@ func main() {
 	}
 
 	token := must(client.Token(ctx, request))
-	claims := must(client.Verify(ctx, token.AccessToken()))
+	verifier := must(resourceserver.NewVerifier(client.Environment(), cfg.HTTPClient))
+	claims := must(verifier.Verify(ctx, token.AccessToken()))
 	fmt.Println("scope:        ", token.Scope())
 	fmt.Println("consumer:     ", claims.Consumer)
 	fmt.Println("lifetime:     ", claims.Expiry.Sub(claims.IssuedAt))

@@ -12,12 +12,13 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 func TestInntekt(t *testing.T) {
 	fake := maskinportentest.New()
 	token := func(scope string, audience ...string) string {
-		return fake.AccessToken(maskinporten.Claims{Scopes: []string{scope}, Audience: audience})
+		return fake.AccessToken(resourceserver.Claims{Scopes: []string{scope}, Audience: audience})
 	}
 	const period = "/inntekter?fraOgMed=2026-01&tilOgMed=2026-06"
 	for _, tt := range []struct {
@@ -55,7 +56,7 @@ func TestInntekt(t *testing.T) {
 
 func TestAareg(t *testing.T) {
 	fake := maskinportentest.New()
-	token := fake.AccessToken(maskinporten.Claims{Scopes: []string{"nav:aareg/v1/arbeidsforhold/otp"}})
+	token := fake.AccessToken(resourceserver.Claims{Scopes: []string{"nav:aareg/v1/arbeidsforhold/otp"}})
 	for _, tt := range []struct {
 		reason, token, body string
 		status              int

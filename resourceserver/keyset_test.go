@@ -1,4 +1,4 @@
-package maskinporten
+package resourceserver
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/maskinporten-go/maskinporten"
 )
 
 func TestKeysAreKeptForADay(t *testing.T) {
@@ -115,9 +117,9 @@ func TestOutageOfTheKeys(t *testing.T) {
 		}
 		for range 10 {
 			err := verify()
-			require.ErrorIs(t, err, ErrUnavailable)
+			require.ErrorIs(t, err, maskinporten.ErrUnavailable)
 			require.NotErrorIs(t, err, ErrTokenInvalid)
-			require.ErrorContains(t, err, Test.JWKSURL)
+			require.ErrorContains(t, err, maskinporten.Test.JWKSURL)
 		}
 		require.Equal(t, 1, s.count(), "a failure is remembered")
 
@@ -141,7 +143,7 @@ func TestOutageOfTheKeys(t *testing.T) {
 		require.Equal(t, 4, s.count())
 
 		time.Sleep(24 * time.Hour)
-		require.ErrorIs(t, verify(), ErrUnavailable, "but not for ever")
+		require.ErrorIs(t, verify(), maskinporten.ErrUnavailable, "but not for ever")
 		s.setDown(false)
 		time.Sleep(time.Minute)
 		require.NoError(t, verify())
@@ -153,13 +155,13 @@ func TestKeySetThatIsNone(t *testing.T) {
 		{"a page", "<html>log in</html>", "not a JWK set"},
 		{"no keys", `{"keys":[]}`, "no RSA key"},
 		{"only keys of no use", `{"keys":[{"kty":"EC","kid":"a"},{"kty":"RSA","kid":"b","n":"AQAB","e":"AQAB"},17,null]}`, "no RSA key"},
-		{"too many", `{"keys":[` + strings.Repeat("{},", mostKeys) + `{}]}`, "101 keys"},
+		{"too many", `{"keys":[` + strings.Repeat("{},", maxKeys) + `{}]}`, "101 keys"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v, err := NewVerifier(Test, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return reply(200, test.body), nil })})
+			v, err := NewVerifier(maskinporten.Test, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return reply(200, test.body), nil })})
 			require.NoError(t, err)
 			_, err = v.Verify(t.Context(), goodToken())
-			require.ErrorIs(t, err, ErrUnavailable)
+			require.ErrorIs(t, err, maskinporten.ErrUnavailable)
 			require.ErrorContains(t, err, test.reason)
 		})
 	}
@@ -177,7 +179,7 @@ func TestBadKeyDoesNotSpoilTheOthers(t *testing.T) {
 }
 
 func TestKeyFetchThatPanics(t *testing.T) {
-	v, err := NewVerifier(Test, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { panic("secret") })})
+	v, err := NewVerifier(maskinporten.Test, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { panic("secret") })})
 	require.NoError(t, err)
 	_, err = v.Verify(t.Context(), goodToken())
 	require.Error(t, err)
@@ -198,10 +200,10 @@ func FuzzKeySet(f *testing.F) {
 		}
 		require.NotContains(t, slices.Collect(maps.Keys(k.byID)), "")
 		for _, key := range k.byID {
-			require.GreaterOrEqual(t, key.rsa.N.BitLen(), 2048)
+			require.GreaterOrEqual(t, key.RSA.N.BitLen(), 2048)
 			// It must be fit to verify with: a wrong signature is an error, not a panic.
 			digest := sha256.Sum256(body)
-			require.Error(t, rsa.VerifyPKCS1v15(key.rsa, crypto.SHA256, digest[:], make([]byte, key.rsa.Size())))
+			require.Error(t, rsa.VerifyPKCS1v15(key.RSA, crypto.SHA256, digest[:], make([]byte, key.RSA.Size())))
 		}
 	})
 }

@@ -1,10 +1,12 @@
-package maskinporten
+package resourceserver
 
 import (
 	"context"
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/maskinporten-go/maskinporten"
 )
 
 // Require makes middleware that lets a request through only with a valid
@@ -24,15 +26,15 @@ import (
 // Require panics if scope is empty or malformed, as it would let through
 // whoever has a token: that is a mistake in the program.
 func (v *Verifier) Require(scope string, audience ...string) func(http.Handler) http.Handler {
-	if err := checkScope(scope); err != nil {
-		panic("maskinporten: Require: the scope is missing or malformed")
+	if err := (&maskinporten.Request{Scope: scope}).Validate(); err != nil {
+		panic("resourceserver: Require: the scope is missing or malformed")
 	}
 	g := &guard{verifier: v, scopes: strings.Fields(scope), audience: audience}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			claims, refusal := g.admit(r)
-			if refusal != nil {
-				g.refuse(w, refusal)
+			claims, failure := g.authorize(r)
+			if failure != nil {
+				g.writeChallenge(w, failure)
 				return
 			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), claimsKey{}, claims)))
@@ -42,7 +44,7 @@ func (v *Verifier) Require(scope string, audience ...string) func(http.Handler) 
 
 type claimsKey struct{}
 
-// ClaimsFromContext is what the token of a request says that
+// ClaimsFromContext returns what the token says of a request that
 // [Verifier.Require] has let through; nil for any other context.
 func ClaimsFromContext(ctx context.Context) *Claims {
 	claims, _ := ctx.Value(claimsKey{}).(*Claims)
@@ -55,40 +57,40 @@ type guard struct {
 	audience []string
 }
 
-// turnedAway is why a request was not let through.
-type turnedAway struct {
+// authError is why a request was not let through.
+type authError struct {
 	status      int
 	code        string // of RFC 6750 §3.1; empty when there was no token
 	description string
 }
 
-func (g *guard) admit(r *http.Request) (*Claims, *turnedAway) {
-	token, refusal := bearerToken(r.Header)
-	if refusal != nil {
-		return nil, refusal
+func (g *guard) authorize(r *http.Request) (*Claims, *authError) {
+	token, failure := bearerToken(r.Header)
+	if failure != nil {
+		return nil, failure
 	}
 	claims, err := g.verifier.Verify(r.Context(), token)
 	switch {
 	case errors.Is(err, ErrTokenExpired):
-		return nil, &turnedAway{http.StatusUnauthorized, "invalid_token", "The token has expired"}
+		return nil, &authError{http.StatusUnauthorized, "invalid_token", "The token has expired"}
 	case errors.Is(err, ErrTokenInvalid):
 		var reason *tokenError
 		errors.As(err, &reason)
-		return nil, &turnedAway{http.StatusUnauthorized, "invalid_token", "The token is not valid: " + reason.reason.Error()}
+		return nil, &authError{http.StatusUnauthorized, "invalid_token", "The token is not valid: " + reason.reason}
 	case err != nil:
-		return nil, &turnedAway{status: http.StatusServiceUnavailable}
-	case !g.audienceIn(claims):
-		return nil, &turnedAway{http.StatusUnauthorized, "invalid_token", "The token is for another audience"}
+		return nil, &authError{status: http.StatusServiceUnavailable}
+	case !g.hasAudience(claims):
+		return nil, &authError{http.StatusUnauthorized, "invalid_token", "The token is for another audience"}
 	}
 	for _, scope := range g.scopes {
 		if !claims.HasScope(scope) {
-			return nil, &turnedAway{http.StatusForbidden, "insufficient_scope", "The token does not grant the scope"}
+			return nil, &authError{http.StatusForbidden, "insufficient_scope", "The token does not grant the scope"}
 		}
 	}
 	return claims, nil
 }
 
-func (g *guard) audienceIn(c *Claims) bool {
+func (g *guard) hasAudience(c *Claims) bool {
 	for _, audience := range g.audience {
 		if c.HasAudience(audience) {
 			return true
@@ -99,42 +101,47 @@ func (g *guard) audienceIn(c *Claims) bool {
 
 // bearerToken is the token of a request (RFC 6750 §2.1). Another scheme than
 // Bearer is no token (§3.1); two headers are one too many.
-func bearerToken(h http.Header) (string, *turnedAway) {
+func bearerToken(h http.Header) (string, *authError) {
 	values := h["Authorization"]
 	if len(values) > 1 {
-		return "", &turnedAway{http.StatusBadRequest, "invalid_request", "There is more than one Authorization header"}
+		return "", &authError{http.StatusBadRequest, "invalid_request", "There is more than one Authorization header"}
 	}
 	if len(values) == 0 {
-		return "", &turnedAway{status: http.StatusUnauthorized}
+		return "", &authError{status: http.StatusUnauthorized}
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", &turnedAway{status: http.StatusUnauthorized}
+		return "", &authError{status: http.StatusUnauthorized}
 	}
 	token = strings.TrimLeft(token, " ")
 	if token == "" || strings.ContainsFunc(token, func(c rune) bool {
-		return !alphanumeric(c) && !strings.ContainsRune("-._~+/=", c)
+		return !tokenCharacter(c)
 	}) {
-		return "", &turnedAway{http.StatusBadRequest, "invalid_request", "The Authorization header does not hold one token"}
+		return "", &authError{http.StatusBadRequest, "invalid_request", "The Authorization header does not hold one token"}
 	}
 	return token, nil
 }
 
-func (g *guard) refuse(w http.ResponseWriter, t *turnedAway) {
-	if t.status == http.StatusServiceUnavailable {
+// tokenCharacter reports whether c may stand in a bearer token (RFC 6750 §2.1).
+func tokenCharacter(c rune) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.ContainsRune("-._~+/=", c)
+}
+
+func (g *guard) writeChallenge(w http.ResponseWriter, e *authError) {
+	if e.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "The keys to verify tokens with cannot be fetched just now.", t.status)
+		http.Error(w, "The keys to verify tokens with cannot be fetched just now.", e.status)
 		return
 	}
 	challenge := `Bearer realm="` + quotable(g.verifier.env.Issuer) + `"`
-	if t.code != "" {
-		challenge += `, error="` + t.code + `", error_description="` + quotable(t.description) + `"`
+	if e.code != "" {
+		challenge += `, error="` + e.code + `", error_description="` + quotable(e.description) + `"`
 	}
-	if t.code == "insufficient_scope" {
+	if e.code == "insufficient_scope" {
 		challenge += `, scope="` + strings.Join(g.scopes, " ") + `"`
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
-	http.Error(w, http.StatusText(t.status), t.status)
+	http.Error(w, http.StatusText(e.status), e.status)
 }
 
 // quotable is s with only what RFC 6750 §3 allows between quotation marks.

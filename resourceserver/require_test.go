@@ -1,4 +1,4 @@
-package maskinporten
+package resourceserver
 
 import (
 	"context"
@@ -32,6 +32,8 @@ func TestRequire(t *testing.T) {
 		{name: "one of the audiences", audience: []string{"https://a.example", "https://b.example"}, authorization: bearer(object{"aud": []string{"https://c.example", "https://b.example"}}), status: 200},
 		{name: "unrestricted, when that is asked for", audience: []string{"unspecified"}, authorization: bearer(nil), status: 200},
 
+		{name: "no audience is as unspecified", audience: []string{"unspecified"}, authorization: bearer(object{"aud": nil}), status: 200},
+
 		{name: "no token", status: 401, challenge: realm},
 		{name: "another scheme", authorization: []string{"Basic Zm9vOmJhcg=="}, status: 401, challenge: realm},
 		{name: "no scheme", authorization: []string{bearer(nil)[0][len("Bearer "):]}, status: 401, challenge: realm},
@@ -52,6 +54,8 @@ func TestRequire(t *testing.T) {
 		{name: "another audience", audience: []string{"https://a.example"}, authorization: bearer(object{"aud": "https://b.example"}), status: 401, challenge: realm + `, error="invalid_token"`},
 		{name: "unrestricted, when it must be restricted", audience: []string{"https://a.example"}, authorization: bearer(nil), status: 401, challenge: realm + `, error="invalid_token"`},
 
+		{name: "no audience, when it must be restricted", audience: []string{"https://a.example"}, authorization: bearer(object{"aud": nil}), status: 401, challenge: realm + `, error="invalid_token"`},
+
 		{name: "another scope", scope: "bank:all", authorization: bearer(nil), status: 403, challenge: realm + `, error="insufficient_scope"`},
 		{name: "half a scope", scope: "bank:sald", authorization: bearer(nil), status: 403, challenge: realm + `, error="insufficient_scope"`},
 		{name: "one scope of two", scope: "bank:saldo bank:all", authorization: bearer(nil), status: 403, challenge: realm + `, error="insufficient_scope"`},
@@ -68,7 +72,7 @@ func TestRequire(t *testing.T) {
 			reached := false
 			api := v.Require(scope, test.audience...)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached = true
-				require.Equal(t, OrgNumber("910753614"), ClaimsFromContext(r.Context()).Consumer)
+				require.Equal(t, "910753614", ClaimsFromContext(r.Context()).Consumer)
 			}))
 			req := httptest.NewRequest(http.MethodGet, target, nil)
 			if test.authorization != nil {

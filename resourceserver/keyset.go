@@ -1,8 +1,9 @@
-package maskinporten
+package resourceserver
 
 import (
 	"context"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
+	"github.com/maskinporten-go/maskinporten/internal/jws"
 )
 
 // keySet is the public keys at an environment's JWKS endpoint (RFC 7517).
@@ -31,13 +34,8 @@ type keySet struct {
 
 // keys is the usable keys of one answer.
 type keys struct {
-	byID    map[string]*publicKey
+	byID    map[string]*jws.Key
 	fetched time.Time
-}
-
-type publicKey struct {
-	rsa *rsa.PublicKey
-	alg string // the only one it may be used with; empty when the set does not say
 }
 
 // keyFlight is one fetch that any number of callers wait for. err is written
@@ -57,15 +55,25 @@ const (
 	// unknownPause keeps tokens with a made-up kid from becoming requests.
 	unknownPause = time.Minute
 
-	mostKeys    = 100
-	largestKey  = 8192 // bits: a larger one would be a way to make verifying slow
-	smallestKey = 2048
+	// A fetch that failed is not tried again for a while, which grows.
+	firstPause = 100 * time.Millisecond
+	maxPause   = time.Second
+
+	fetchTimeout = 30 * time.Second
+
+	maxKeys    = 100
+	maxKeyBits = 8192 // bits: a larger one would be a way to make verifying slow
+	minKeyBits = 2048
 )
 
-var errUnknownKey = errors.New("its key is not one of the environment's")
+var (
+	errUnknownKey = &tokenError{reason: "its key is not one of the environment's"}
+	errAbandoned  = errors.New("the HTTP client ended the goroutine it was called on")
+	base64url     = base64.RawURLEncoding.Strict()
+)
 
 // find is the key that kid names.
-func (s *keySet) find(ctx context.Context, kid string) (*publicKey, error) {
+func (s *keySet) find(ctx context.Context, kid string) (*jws.Key, error) {
 	if k := s.current.Load(); k != nil && age(k.fetched, time.Now()) < keysFresh {
 		if key := k.byID[kid]; key != nil {
 			return key, nil
@@ -84,7 +92,7 @@ func (s *keySet) find(ctx context.Context, kid string) (*publicKey, error) {
 }
 
 // board decides what a caller gets: a key, an error, or a flight to wait for.
-func (s *keySet) board(kid string) (*publicKey, *keyFlight, error) {
+func (s *keySet) board(kid string) (*jws.Key, *keyFlight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -102,12 +110,12 @@ func (s *keySet) board(kid string) (*publicKey, *keyFlight, error) {
 		}
 		return key, nil, nil
 	case fresh && age(s.unknown, now) < unknownPause:
-		return nil, nil, invalidToken(errUnknownKey)
+		return nil, nil, errUnknownKey
 	default:
 		if fresh {
 			s.unknown = now
 		}
-		s.flight = &keyFlight{done: make(chan struct{}), err: errFlightAbandoned}
+		s.flight = &keyFlight{done: make(chan struct{}), err: errAbandoned}
 		go s.fly(s.flight)
 	}
 	if late {
@@ -117,7 +125,7 @@ func (s *keySet) board(kid string) (*publicKey, *keyFlight, error) {
 }
 
 // after is the key for one who has waited for f.
-func (s *keySet) after(f *keyFlight, kid string) (*publicKey, error) {
+func (s *keySet) after(f *keyFlight, kid string) (*jws.Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -129,7 +137,33 @@ func (s *keySet) after(f *keyFlight, kid string) (*publicKey, error) {
 		return nil, f.err
 	}
 	s.unknown = now
-	return nil, invalidToken(errUnknownKey)
+	return nil, errUnknownKey
+}
+
+// failure is remembered for a short while, so that callers are not each kept
+// waiting for what is known to fail.
+type failure struct {
+	err   error
+	at    time.Time
+	pause time.Duration
+}
+
+func (f *failure) holds(now time.Time) bool { return f != nil && age(f.at, now) < f.pause }
+
+// next returns the failure after f, which may be nil: its pause is twice as long.
+func (f *failure) next(err error, now time.Time) *failure {
+	pause := firstPause
+	if f != nil {
+		pause = min(2*f.pause, maxPause)
+	}
+	return &failure{err: err, at: now, pause: pause}
+}
+
+// age is how long ago sent was, by the clock that says more: the monotonic
+// clock stands still while a machine is suspended, and the wall clock can be
+// set back.
+func age(sent, now time.Time) time.Duration {
+	return max(now.Sub(sent), time.Duration(now.UnixNano()-sent.UnixNano()))
 }
 
 func (s *keySet) usable(now time.Time) *keys {
@@ -139,7 +173,7 @@ func (s *keySet) usable(now time.Time) *keys {
 	return nil
 }
 
-func (k *keys) get(kid string) *publicKey {
+func (k *keys) get(kid string) *jws.Key {
 	if k == nil {
 		return nil
 	}
@@ -148,12 +182,12 @@ func (k *keys) get(kid string) *publicKey {
 
 // fly fetches the keys. It belongs to no caller: it goes on when they have left.
 func (s *keySet) fly(f *keyFlight) {
-	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
 	var fetched *keys
 	defer func() {
 		if p := recover(); p != nil {
-			f.err = &keysError{url: s.url, err: panicError(p)}
+			f.err = &keysError{url: s.url, err: fmt.Errorf("the HTTP client panicked with a %T", p)}
 		}
 		s.land(f, fetched)
 	}()
@@ -176,7 +210,7 @@ func (s *keySet) land(f *keyFlight, fetched *keys) {
 		s.current.Store(fetched)
 		s.failure = nil
 	} else {
-		s.failure = s.failure.next(f.err, nil, now)
+		s.failure = s.failure.next(f.err, now)
 		if s.usable(now) != nil {
 			s.failure.pause = unknownPause
 		}
@@ -199,7 +233,7 @@ func (e *keysError) Error() string {
 func (e *keysError) Unwrap() error { return e.err }
 
 // Is makes it ErrUnavailable.
-func (e *keysError) Is(target error) bool { return target == ErrUnavailable }
+func (e *keysError) Is(target error) bool { return target == maskinporten.ErrUnavailable }
 
 // parseKeys reads a JWK set. A key that this library has no use for is left
 // out, and does not spoil the others.
@@ -210,10 +244,10 @@ func parseKeys(body []byte) (*keys, error) {
 	if err := json.Unmarshal(body, &set); err != nil {
 		return nil, errors.New("the answer is not a JWK set")
 	}
-	if len(set.Keys) > mostKeys {
+	if len(set.Keys) > maxKeys {
 		return nil, fmt.Errorf("the answer holds %d keys: that is no key set of Maskinporten's", len(set.Keys))
 	}
-	k := &keys{byID: make(map[string]*publicKey)}
+	k := &keys{byID: make(map[string]*jws.Key)}
 	for _, raw := range set.Keys {
 		kid, key := parseKey(raw)
 		if _, twice := k.byID[kid]; key != nil && !twice {
@@ -228,7 +262,7 @@ func parseKeys(body []byte) (*keys, error) {
 
 // parseKey is nil for a key that must not verify: of another kind or size, or
 // meant for something else (RFC 7517 §4.2 and §4.4).
-func parseKey(raw json.RawMessage) (kid string, key *publicKey) {
+func parseKey(raw json.RawMessage) (kid string, key *jws.Key) {
 	var jwk struct {
 		Kty string `json:"kty"`
 		Use string `json:"use"`
@@ -243,7 +277,7 @@ func parseKey(raw json.RawMessage) (kid string, key *publicKey) {
 	if jwk.Use != "" && jwk.Use != "sig" {
 		return "", nil
 	}
-	if _, ok := hashes[jwk.Alg]; jwk.Alg != "" && !ok {
+	if jwk.Alg != "" && !jws.KnownAlgorithm(jwk.Alg) {
 		return "", nil
 	}
 	modulus, err := base64url.DecodeString(jwk.N)
@@ -255,11 +289,11 @@ func parseKey(raw json.RawMessage) (kid string, key *publicKey) {
 		return "", nil
 	}
 	n, e := new(big.Int).SetBytes(modulus), new(big.Int).SetBytes(exponent).Int64()
-	if bits := n.BitLen(); bits < smallestKey || bits > largestKey || n.Bit(0) == 0 {
+	if bits := n.BitLen(); bits < minKeyBits || bits > maxKeyBits || n.Bit(0) == 0 {
 		return "", nil
 	}
 	if e < 3 || e > 1<<31-1 || e%2 == 0 {
 		return "", nil
 	}
-	return jwk.Kid, &publicKey{rsa: &rsa.PublicKey{N: n, E: int(e)}, alg: jwk.Alg}
+	return jwk.Kid, &jws.Key{RSA: &rsa.PublicKey{N: n, E: int(e)}, Alg: jwk.Alg}
 }

@@ -1,4 +1,4 @@
-package maskinporten_test
+package resourceserver_test
 
 import (
 	"context"
@@ -9,16 +9,17 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 func ExampleVerifier_Verify() {
-	verifier, err := maskinporten.NewVerifier(maskinporten.Test, nil)
+	verifier, err := resourceserver.NewVerifier(maskinporten.Test, nil)
 	if err != nil {
 		panic(err)
 	}
 	claims, err := verifier.Verify(context.Background(), "not a token")
 	switch {
-	case errors.Is(err, maskinporten.ErrTokenInvalid):
+	case errors.Is(err, resourceserver.ErrTokenInvalid):
 		fmt.Println(err)
 	case err != nil: // the keys could not be fetched
 		fmt.Println("try again:", err)
@@ -32,12 +33,12 @@ func ExampleVerifier_Verify() {
 // the fake.
 func ExampleVerifier_Require() {
 	fake := maskinportentest.New()
-	verifier, err := maskinporten.NewVerifier(fake.Environment(), fake.HTTPClient())
+	verifier, err := resourceserver.NewVerifier(fake.Environment(), fake.HTTPClient())
 	if err != nil {
 		panic(err)
 	}
 	saldo := verifier.Require("bank:saldo")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(w, "hello,", maskinporten.ClaimsFromContext(r.Context()).Consumer)
+		fmt.Fprintln(w, "hello,", resourceserver.ClaimsFromContext(r.Context()).Consumer)
 	}))
 
 	client, err := maskinporten.New(fake.Config())

@@ -1,0 +1,306 @@
+package resourceserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/internal/jws"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
+)
+
+// Claims is what an access token says
+// (https://docs.digdir.no/docs/Maskinporten/maskinporten_protocol_token).
+// Printed, logged or marshalled it does not show the persons it is about.
+type Claims struct {
+	Issuer    string
+	ID        string // jti
+	IssuedAt  time.Time
+	Expiry    time.Time
+	Scopes    []string
+	Audience  []string // the resource asked for; "unspecified", or nothing, when not restricted
+	ClientID  string
+	ClientAMR string // how the client authenticated: private_key_jwt, virksomhetssertifikat, …
+
+	// Consumer is the Norwegian organisation number of the one on whose behalf
+	// the token speaks, and ConsumerID the same as Maskinporten wrote it. A
+	// foreign business (European eSeal) has only the latter.
+	Consumer   string
+	ConsumerID OrganisationID
+
+	// Supplier and SupplierID are the one who asked for the token, when the
+	// consumer has delegated the scope to it; else they are empty.
+	Supplier   string
+	SupplierID OrganisationID
+
+	DelegationSource string // where it was delegated; else empty
+
+	PID         string // the person the token is restricted to; else empty
+	SystemUsers []SystemUserClaim
+	Consents    []ConsentClaim
+}
+
+// OrganisationID names an organisation in the register of Authority:
+// iso6523-actorid-upis (0192:910753614 is Norwegian), or etsi-en-319-412, whose
+// ID is the organizationIdentifier of a certificate of any country.
+type OrganisationID = struct{ Authority, ID string }
+
+// SystemUserClaim is a systembruker in a token's authorization_details.
+type SystemUserClaim struct {
+	IDs      []string
+	SystemID string
+	Owner    string // organisation number of the one whose systembruker it is
+}
+
+// ConsentClaim is a consent in a token's authorization_details
+// (https://docs.altinn.studio/authorization/guides/validate-consent).
+type ConsentClaim struct {
+	ID        string
+	From      string // who gave it, as in [maskinporten.Consent]
+	To        string // organisation number of the one it was given to
+	Consented time.Time
+	ValidTo   time.Time // for the one who reads it to check
+	Rights    []ConsentRight
+}
+
+// ConsentRight is one thing that was consented to.
+type ConsentRight struct {
+	Actions   []string
+	Resources []string          // ids in Altinn's resource registry
+	Metadata  map[string]string // what the consent is limited to, such as inntektsaar
+}
+
+// HasScope reports whether the token grants scope, which is one.
+func (c *Claims) HasScope(scope string) bool { return slices.Contains(c.Scopes, scope) }
+
+// HasAudience reports whether the token is restricted to audience. A token
+// that names no audience is as one for "unspecified".
+func (c *Claims) HasAudience(audience string) bool {
+	return slices.Contains(c.Audience, audience) || len(c.Audience) == 0 && audience == unspecified
+}
+
+// unspecified is the audience of a token that is not restricted to one. Digdir
+// says that such tokens may in future have none.
+const unspecified = "unspecified"
+
+// UnverifiedClaims returns what token says of itself: nobody has checked who
+// signed it, whether it has expired or whose it is. It is for looking into
+// tokens, never for deciding by them: that is [Verifier.Verify]. The error is
+// [ErrTokenInvalid], and does not contain the token.
+func UnverifiedClaims(token string) (*Claims, error) {
+	claims, err := jws.Unverified(token)
+	if err != nil {
+		return nil, tokenErrorOf(err)
+	}
+	return readClaims(claims)
+}
+
+// readClaims reads the claims that decide who may do what, and fails if one of
+// them cannot be read: to leave out a restriction would be to lift it. Other
+// claims are left empty when they are not as expected.
+func readClaims(o jws.Object) (*Claims, error) {
+	r := reader{Object: o}
+	c := &Claims{
+		Issuer:     r.text("iss"),
+		IssuedAt:   r.time("iat"),
+		Expiry:     r.time("exp"),
+		Scopes:     strings.Fields(r.text("scope")),
+		Audience:   r.texts("aud"),
+		ConsumerID: r.organisation("consumer"),
+		SupplierID: r.organisation("supplier"),
+		PID:        r.text("pid"),
+	}
+	if r.err != nil {
+		return nil, tokenErrorOf(r.err)
+	}
+	c.ID, _ = o.Text("jti")
+	c.ClientID, _ = o.Text("client_id")
+	c.ClientAMR, _ = o.Text("client_amr")
+	c.DelegationSource, _ = o.Text("delegation_source")
+	c.Consumer, c.Supplier = orgNumber(c.ConsumerID), orgNumber(c.SupplierID)
+	details, _ := o.Array("authorization_details")
+	for _, detail := range details {
+		c.readDetail(detail)
+	}
+	return c, nil
+}
+
+const (
+	systemUserType = "urn:altinn:systemuser"
+	consentType    = "urn:altinn:consent"
+
+	consentOrganisation = "urn:altinn:organization:identifier-no:"
+)
+
+// readDetail reads an element of authorization_details (RFC 9396). Types and
+// shapes that are not known here are passed over: the token is good without.
+func (c *Claims) readDetail(detail json.RawMessage) {
+	o, err := jws.ParseObject(detail)
+	if err != nil {
+		return
+	}
+	r := reader{Object: o}
+	switch r.text("type") {
+	case systemUserType:
+		user := SystemUserClaim{IDs: r.texts("systemuser_id"), SystemID: r.text("system_id"), Owner: orgNumber(r.organisation("systemuser_org"))}
+		if r.err == nil {
+			c.SystemUsers = append(c.SystemUsers, user)
+		}
+	case consentType:
+		consent := ConsentClaim{
+			ID: r.text("id"), From: r.text("from"), To: r.recipient("to"),
+			Consented: r.timestamp("consented"), ValidTo: r.timestamp("validTo"), Rights: r.rights("consentRights"),
+		}
+		if r.err == nil {
+			c.Consents = append(c.Consents, consent)
+		}
+	}
+}
+
+// orgNumber returns the Norwegian organisation number in id; empty if there is
+// none. ISO 6523 allows a third part, which names something within the
+// organisation.
+func orgNumber(id OrganisationID) string {
+	var number string
+	switch id.Authority {
+	case "iso6523-actorid-upis":
+		number, _ = strings.CutPrefix(id.ID, "0192:")
+		number, _, _ = strings.Cut(number, ":")
+	case "etsi-en-319-412":
+		number, _ = strings.CutPrefix(id.ID, "NTRNO-")
+	}
+	if _, err := maskinporten.ParseOrgNumber(number); err != nil || len(number) != 9 {
+		return ""
+	}
+	return number
+}
+
+// reader reads the values of an object, and keeps the first error.
+type reader struct {
+	jws.Object
+	err error
+}
+
+func read[T any](r *reader, get func(name string) (T, error), name string) T {
+	value, err := get(name)
+	if r.err == nil {
+		r.err = err
+	}
+	return value
+}
+
+func (r *reader) text(name string) string    { return read(r, r.Text, name) }
+func (r *reader) texts(name string) []string { return read(r, r.Texts, name) }
+func (r *reader) time(name string) time.Time { return read(r, r.Time, name) }
+
+func (r *reader) organisation(name string) OrganisationID {
+	return OrganisationID(read(r, r.Organisation, name))
+}
+
+// timestamp is a date as Altinn writes it (RFC 3339).
+func (r *reader) timestamp(name string) time.Time {
+	text := r.text(name)
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if r.err == nil {
+		r.err = err
+	}
+	return at
+}
+
+// recipient is an organisation as in consumer, or in the URN that Altinn's
+// pages on consent also show.
+func (r *reader) recipient(name string) string {
+	if urn, err := r.Text(name); err == nil {
+		number, _ := strings.CutPrefix(urn, consentOrganisation)
+		return orgNumber(OrganisationID{"iso6523-actorid-upis", "0192:" + number})
+	}
+	return orgNumber(r.organisation(name))
+}
+
+// rights reads what was consented to. Altinn writes metadata and metaData;
+// encoding/json takes either.
+func (r *reader) rights(name string) []ConsentRight {
+	var written []struct {
+		Action   []string `json:"action"`
+		Resource []struct {
+			Value string `json:"value"`
+		} `json:"resource"`
+		Metadata map[string]string `json:"metadata"`
+	}
+	if len(r.Object[name]) > 0 {
+		if err := json.Unmarshal(r.Object[name], &written); r.err == nil {
+			r.err = err
+		}
+	}
+	var rights []ConsentRight
+	for _, w := range written {
+		right := ConsentRight{Actions: w.Action, Metadata: w.Metadata}
+		for _, resource := range w.Resource {
+			right.Resources = append(right.Resources, resource.Value)
+		}
+		rights = append(rights, right)
+	}
+	return rights
+}
+
+// redacted shows that there are persons, not who.
+func (c Claims) redacted() Claims {
+	if c.PID != "" {
+		c.PID = redact.Hidden
+	}
+	c.Consents = slices.Clone(c.Consents)
+	for i := range c.Consents {
+		c.Consents[i] = c.Consents[i].redacted()
+	}
+	return c
+}
+
+func (c ConsentClaim) redacted() ConsentClaim {
+	if c.From != "" && !strings.HasPrefix(c.From, consentOrganisation) {
+		c.From = redact.Hidden
+	}
+	return c
+}
+
+// String returns the claims as JSON, without persons.
+func (c Claims) String() string {
+	text, _ := c.MarshalJSON() // cannot fail: strings and times before the year 10000
+	return "Claims" + string(text)
+}
+
+// Format makes every verb print what String returns.
+func (c Claims) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// LogValue returns what String does.
+func (c Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON hides persons.
+func (c Claims) MarshalJSON() ([]byte, error) {
+	type plain Claims
+	return json.Marshal(plain(c.redacted()))
+}
+
+// String returns the consent as JSON, without the person.
+func (c ConsentClaim) String() string {
+	text, _ := c.MarshalJSON()
+	return "ConsentClaim" + string(text)
+}
+
+// Format makes every verb print what String returns.
+func (c ConsentClaim) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// LogValue returns what String does.
+func (c ConsentClaim) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON hides a person.
+func (c ConsentClaim) MarshalJSON() ([]byte, error) {
+	type plain ConsentClaim
+	return json.Marshal(plain(c.redacted()))
+}
