@@ -78,6 +78,8 @@ type Fake struct {
 	deployed     bool // AsDeployed was called
 	codesOmitted bool
 	onGrant      func(Grant)
+	shapes       []TokenShape
+	opaque       opaqueTokens
 	trusted      []*x509.Certificate // besides its own root
 }
 

@@ -123,7 +123,7 @@ func (f *Fake) judge(g *Grant, token *jws, assertion string) answer {
 	if bad := f.authorize(asked, client); bad != nil {
 		return refused(bad)
 	}
-	return f.issue(asked, client, amr)
+	return f.issue(g, asked, client, amr)
 }
 
 func (f *Fake) issuerOf(token *jws) (Integration, *refusal) {

@@ -83,7 +83,7 @@ func (g *raw) useKey(kid string) {
 	g.header["kid"] = kid
 }
 
-func (g *raw) sign(t *testing.T) string {
+func (g *raw) sign(t testing.TB) string {
 	t.Helper()
 	part := func(v any, text string) string {
 		if text == "" {

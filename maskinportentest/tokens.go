@@ -14,7 +14,12 @@ import (
 	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
-const actorAuthority = "iso6523-actorid-upis"
+// The registers in which a token names organisations: ISO 6523, of which
+// Norway's is 0192, and what stands in a certificate for eSeals.
+const (
+	actorAuthority = "iso6523-actorid-upis"
+	sealAuthority  = "etsi-en-319-412"
+)
 
 // signingKeys sign tokens. The last one signs, the ones before it are still
 // published for a while.
@@ -51,6 +56,7 @@ func (f *Fake) RevokeTokens() {
 	defer f.mu.Unlock()
 	f.keys.keys = nil
 	f.keys.rotate(time.Time{})
+	f.opaque = opaqueTokens{}
 }
 
 // rotate needs the lock of its Fake.
@@ -106,7 +112,7 @@ func keySet(keys ...signingKey) map[string]any {
 }
 
 // issue makes the token for a grant that was accepted.
-func (f *Fake) issue(a *asked, client Integration, amr string) answer {
+func (f *Fake) issue(g *Grant, a *asked, client Integration, amr string) answer {
 	now := f.now()
 	lifetime := int64(f.lifetimeFor(client, a.scopes) / time.Second)
 	claims := map[string]any{
@@ -131,7 +137,12 @@ func (f *Fake) issue(a *asked, client Integration, amr string) answer {
 	if a.details != nil {
 		claims["authorization_details"] = a.details
 	}
-	return answer{token: f.Sign(claims), scope: a.scope, expires: lifetime}
+	opaque := f.shape(*g, claims)
+	scope, _ := claims["scope"].(string)
+	if opaque {
+		return answer{token: f.keepOpaque(claims), scope: scope, expires: lifetime}
+	}
+	return answer{token: f.Sign(claims), scope: scope, expires: lifetime}
 }
 
 // audience is one string where one will do, as Maskinporten has it.
@@ -195,6 +206,9 @@ func (f *Fake) AccessToken(c resourceserver.Claims) string {
 		"jti":        or(c.ID, randomID()),
 		"consumer":   organisation(or(c.Consumer, DefaultOrgNumber)),
 		"aud":        audience(c.Audience),
+	}
+	if c.Consumer == "" && c.ConsumerID.ID != "" {
+		claims["consumer"] = map[string]string{"authority": c.ConsumerID.Authority, "ID": c.ConsumerID.ID}
 	}
 	if c.Supplier != "" {
 		claims["supplier"] = organisation(c.Supplier)
