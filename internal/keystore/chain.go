@@ -26,7 +26,7 @@ const (
 func checkLeaf(leaf *x509.Certificate, now time.Time) error {
 	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return fmt.Errorf("%w: the Key Usage of the certificate of %s is %s and lacks Digital Signature; the issuer delivers two or three files: take the one whose Key Usage has it",
-			ErrUnusableKey, quoted(leaf.Subject.CommonName), keyUsage(leaf))
+			ErrUnusableKey, quoted(leaf.Subject.CommonName), KeyUsage(leaf))
 	}
 	return checkDates(leaf, now)
 }
@@ -137,7 +137,8 @@ func subjects(certs []*x509.Certificate) string {
 // quoted is what a certificate or a file says of itself, fit to be printed.
 func quoted(s string) string { return fmt.Sprintf("%q", redact.Clean(s, 100)) }
 
-func keyUsage(c *x509.Certificate) string {
+// KeyUsage names what the key of c may do.
+func KeyUsage(c *x509.Certificate) string {
 	if c.KeyUsage == 0 {
 		return "not stated"
 	}

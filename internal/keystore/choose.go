@@ -35,7 +35,7 @@ func choose(keys []namedKey, certs []*x509.Certificate, now time.Time, remedy st
 		able = append(able, key)
 		leaf := key.Chain[0]
 		about = append(about, fmt.Sprintf("%s: %s, Key Usage %s, expires %s",
-			k.label(), quoted(leaf.Subject.CommonName), keyUsage(leaf), leaf.NotAfter.Format(time.DateOnly)))
+			k.label(), quoted(leaf.Subject.CommonName), KeyUsage(leaf), leaf.NotAfter.Format(time.DateOnly)))
 	}
 	switch {
 	case len(able) == 1:

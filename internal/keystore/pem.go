@@ -23,27 +23,11 @@ const (
 // openssl writes, does not matter. An encrypted key is refused with the command
 // that decrypts it.
 func PEM(blocks ...[]byte) (*Key, error) {
-	var (
-		found pemContent
-		size  int
-	)
-	for _, data := range blocks {
-		if size += len(data); size > maxPEM {
-			return nil, fmt.Errorf("%w: the PEM data is over 2 MiB", ErrNotKeystore)
-		}
-		if err := found.read(data); err != nil {
-			return nil, err
-		}
+	var found pemContent
+	if err := found.readAll(blocks...); err != nil {
+		return nil, err
 	}
-	switch {
-	case len(found.keys) > 0:
-		return choose(found.keys, found.certs, time.Now(), "leave only one of them in the PEM data")
-	case found.encrypted != "":
-		return nil, fmt.Errorf("%w: the key in the PEM data is encrypted: decrypt it with `%s` and load that", ErrUnsupportedEncryption, found.encrypted)
-	case found.blocks == 0:
-		return nil, notPEM(blocks)
-	}
-	return nil, fmt.Errorf("%w in the PEM data%s", ErrNoKey, found.hint)
+	return choose(found.keys, found.certs, time.Now(), "leave only one of them in the PEM data")
 }
 
 // pemContent is what the blocks held.
@@ -53,6 +37,28 @@ type pemContent struct {
 	certs     []*x509.Certificate
 	encrypted string // the command for an encrypted key
 	hint      string // on a block that is not read
+}
+
+// readAll reads several inputs. That there is no key in them is an error.
+func (p *pemContent) readAll(blocks ...[]byte) error {
+	size := 0
+	for _, data := range blocks {
+		if size += len(data); size > maxPEM {
+			return fmt.Errorf("%w: the PEM data is over 2 MiB", ErrNotKeystore)
+		}
+		if err := p.read(data); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(p.keys) > 0:
+		return nil
+	case p.encrypted != "":
+		return fmt.Errorf("%w: the key in the PEM data is encrypted: decrypt it with `%s` and load that", ErrUnsupportedEncryption, p.encrypted)
+	case p.blocks == 0:
+		return notPEM(blocks)
+	}
+	return fmt.Errorf("%w in the PEM data%s", ErrNoKey, p.hint)
 }
 
 func (p *pemContent) read(data []byte) error {
