@@ -35,6 +35,10 @@ func (e *NetworkError) Error() string {
 
 func (e *NetworkError) Unwrap() error { return e.err }
 
+// What returns what happened, and Remedy what to do about it.
+func (e *NetworkError) What() string   { return e.what }
+func (e *NetworkError) Remedy() string { return e.remedy }
+
 // cause is one kind of network failure: how it is known, what to tell the
 // person on call, and the section that says more. In the texts, {host} is the
 // server with its port, {name} without, {open} what a firewall must let
