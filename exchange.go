@@ -57,60 +57,31 @@ func (x *exchange) lastCredential() *Credential { return x.last.Load() }
 // fetch gets a token within ctx's deadline. It tries at most three times, with
 // a grant signed anew each time, and once more if a grant is refused for its
 // time. A non-nil rejected credential is not tried again: see cache.
-func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
-	var (
-		got       granted
-		err       error
-		sent      int
-		corrected bool
-		company   = true
-	)
-	attempt := func() {
-		send := func(ctx context.Context) (granted, error) { return x.attempt(ctx, r, rejected) }
-		beside := send
-		if sent++; !company || sent == endpoint.MaxAttempts {
-			beside = nil
-		}
-		var accompanied bool
-		if got, accompanied, err = endpoint.Send(ctx, x.http, settled, send, beside); accompanied {
-			sent++
-			company = false // once is enough to find a new connection
-		}
-	}
+func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) (token *Token, cred *Credential, err error) {
+	corrected := false
 	endpoint.Retry(ctx, x.log, func() (time.Duration, bool) {
-		attempt()
+		token, cred, err = x.attempt(ctx, r, rejected)
 		if refusedForTime(err) && !corrected {
 			corrected = true
 			x.clock.Correct()
-			sent--
-			attempt()
+			token, cred, err = x.attempt(ctx, r, rejected)
 		}
-		return retryAfter(err), mayRetry(err) && sent < endpoint.MaxAttempts
+		return retryAfter(err), mayRetry(err)
 	})
-	return got.token, got.credential, err
+	return token, cred, err
 }
-
-// granted is what came of one grant.
-type granted struct {
-	token      *Token
-	credential *Credential // that signed it
-}
-
-// settled reports whether no other attempt may fare better than one that
-// returned err.
-func settled(err error) bool { return err == nil || !mayRetry(err) }
 
 // attempt signs a grant and sends it.
-func (x *exchange) attempt(ctx context.Context, r *Request, rejected *Credential) (granted, error) {
+func (x *exchange) attempt(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
 	assertion, cred, err := x.signGrant(ctx, r, rejected)
 	switch {
 	case errors.Is(err, errCredentialUnchanged):
-		return granted{credential: cred}, err
+		return nil, cred, err
 	case err != nil:
-		return granted{credential: cred}, x.wrapError(r, err)
+		return nil, cred, x.wrapError(r, err)
 	}
 	token, err := x.post(ctx, r, assertion)
-	return granted{token, cred}, err
+	return token, cred, err
 }
 
 // signGrant returns an assertion for r. It waits for a free signing slot.

@@ -52,20 +52,9 @@ type Config struct {
 	Credential CredentialSource
 
 	// HTTPClient calls the token endpoint and, when they are used, the key set
-	// and the exchange of tokens; never an API. It is copied, and the copy does
-	// not follow redirects. Nil means a client with TLS 1.2 or later, the proxy of
-	// the environment variables and time limits.
-	//
-	// It must not try again by itself, as github.com/hashicorp/go-retryablehttp
-	// does: a grant can be used once, and sent twice it is refused (MP-012). The
-	// Client tries again, with a new one.
-	//
-	// If its Transport is an *[http.Transport], the copy has a clone of it, with
-	// connections of its own, that pings silent HTTP/2 connections and so notices
-	// those that a firewall has dropped. Protocols added with RegisterProtocol are
-	// not taken over. Another RoundTripper is used as it is. Around an
-	// *http.Transport, it should have CloseIdleConnections passed on and
-	// Transport.HTTP2.SendPingTimeout set.
+	// and Altinn's exchange. It is copied, and the copy does not follow
+	// redirects. Nil means a client with TLS 1.2 or later, the proxy of the
+	// environment variables and time limits.
 	HTTPClient *http.Client
 
 	// Logger gets warnings: a token that could not be refreshed, a clock that

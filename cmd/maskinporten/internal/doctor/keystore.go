@@ -1,0 +1,139 @@
+package doctor
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/maskinporten-go/maskinporten/internal/keystore"
+)
+
+// opened is what the keystore holds.
+type opened struct {
+	where   string // path or variable
+	content *keystore.Content
+	key     *keystore.Key // certificate
+}
+
+type keystoreDetails struct {
+	From         string `json:"from"`
+	Rights       string `json:"rights,omitempty"`
+	Keys         int    `json:"keys"`
+	Certificates int    `json:"certificates"`
+}
+
+// keystore opens it, whatever is in it and whenever that is valid: the clock is
+// not yet known to be right.
+func (x *examination) keystore(context.Context) Step {
+	step := Step{ID: "keystore", Status: OK}
+	details := &keystoreDetails{}
+	step.Details = details
+	fail := func(summary, remedy string) Step {
+		step.Status, step.exit, step.Summary, step.Remedy = Failed, exitLocal, summary, remedy
+		return step
+	}
+	source, data, err := keystoreData()
+	if source == "" {
+		return skippedFor("keystore", "config")
+	}
+	details.From = source
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(fmt.Sprintf("%s: there is no such file", source), "Give the path of the virksomhetssertifikat's .p12 file, as this process sees it: in a container, look at what is mounted.")
+	case errors.Is(err, fs.ErrPermission):
+		return fail(fmt.Sprintf("%s: this user may not read it", source), "Let the user that the program runs as read the file, and nobody else.")
+	case err != nil:
+		return fail(err.Error(), "Look at the file and its path.")
+	}
+	password, origin, err := keystorePassword()
+	if err != nil {
+		return fail(fmt.Sprintf("the password's file does not open: %v", err), "Give a file that this user may read, with the password on its only line.")
+	}
+	content, err := keystore.Open(data, password)
+	switch {
+	case errors.Is(err, keystore.ErrWrongPassword) && origin == "":
+		return fail(source+" does not open without a password", "Set MASKINPORTEN_KEYSTORE_PASSWORD or MASKINPORTEN_KEYSTORE_PASSWORD_FILE, or give --password-file.")
+	case errors.Is(err, keystore.ErrWrongPassword):
+		return fail(fmt.Sprintf("%s: the password in %s is wrong", source, origin), "Look for a line break, a space or quotation marks that came along with the password, and whether it belongs to this file: each of the issuer's files may have its own.")
+	case errors.Is(err, keystore.ErrNotKeystore), errors.Is(err, keystore.ErrUnsupportedEncryption):
+		return fail(source+": "+clean(err), "See `maskinporten inspect` for what the file is, and `maskinporten convert` for what can be made of it.")
+	case err != nil:
+		return fail(source+": "+clean(err), "Export the file anew, the private key included.")
+	}
+	x.opened = opened{where: source, content: content}
+	details.Keys, details.Certificates = len(content.Keys()), len(content.Certificates)
+	step.Summary = fmt.Sprintf("%s opens: %s, %s", source, count(details.Keys, "key"), count(details.Certificates, "certificate"))
+	x.rights(&step, details)
+	return step
+}
+
+// rights points out files that anybody on this machine can read.
+func (x *examination) rights(step *Step, details *keystoreDetails) {
+	if runtime.GOOS == "windows" {
+		return // what os.FileMode says there is not who may read
+	}
+	for _, variable := range []string{"MASKINPORTEN_KEYSTORE_PATH", "MASKINPORTEN_KEYSTORE_PASSWORD_FILE"} {
+		path := os.Getenv(variable)
+		info, err := os.Stat(path)
+		if path == "" || err != nil {
+			continue
+		}
+		if details.Rights == "" {
+			details.Rights = fmt.Sprintf("%04o", info.Mode().Perm())
+		}
+		if info.Mode().Perm()&0o004 != 0 && step.Status == OK {
+			step.Status = Warning
+			step.Summary += fmt.Sprintf("; anybody on this machine may read %s (%04o)", path, info.Mode().Perm())
+			step.Remedy = fmt.Sprintf("Let only the program's user read it: `chmod 600 %s`; in Kubernetes, `defaultMode: 0400` on the volume.", path)
+		}
+	}
+}
+
+// keystoreData reads what the variables name; source is a path or a variable.
+func keystoreData() (source string, data []byte, err error) {
+	if path := os.Getenv("MASKINPORTEN_KEYSTORE_PATH"); path != "" {
+		if strings.Contains(path, "-----BEGIN") || len(path) > 1000 {
+			return "MASKINPORTEN_KEYSTORE_PATH", nil, errors.New("MASKINPORTEN_KEYSTORE_PATH holds no path, but what should be in the file")
+		}
+		data, err := os.ReadFile(path)
+		return path, data, err
+	}
+	if encoded := os.Getenv("MASKINPORTEN_KEYSTORE_BASE64"); encoded != "" {
+		source = "MASKINPORTEN_KEYSTORE_BASE64"
+		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(encoded), ""))
+		if err != nil {
+			err = errors.New(source + " is not base64")
+		}
+		return source, data, err
+	}
+	for _, source := range []string{"MASKINPORTEN_CLIENT_PEM", "MASKINPORTEN_CLIENT_JWK"} {
+		if value := os.Getenv(source); value != "" {
+			return source, []byte(value), nil
+		}
+	}
+	return "", nil, nil
+}
+
+// keystorePassword is the password, and the variable that holds it.
+func keystorePassword() (password, origin string, err error) {
+	if path := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD_FILE"); path != "" {
+		data, err := os.ReadFile(path)
+		return strings.TrimRight(string(data), "\r\n"), path, err
+	}
+	if password, ok := os.LookupEnv("MASKINPORTEN_KEYSTORE_PASSWORD"); ok {
+		return password, "MASKINPORTEN_KEYSTORE_PASSWORD", nil
+	}
+	return "", "", nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "one " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
