@@ -22,6 +22,14 @@ type Failure struct {
 	Cause any
 }
 
+// Postponed is what Fetch returns for a flight in the background if others are
+// about to have a value that it will find then. It is no failure: it is not
+// counted, the next flight in the background starts [postponement] later, and a
+// caller who has no value to use starts one at once.
+var Postponed = &Failure{Temporary: true}
+
+const postponement = time.Second
+
 // Pauses after failures double from the first to the longest.
 const (
 	firstPause            = time.Second // after a refusal
@@ -41,6 +49,14 @@ type failure struct {
 
 // holds reports whether no other fetch is to be made yet.
 func (f *failure) holds(now Instant) bool { return f != nil && now.Since(f.at) < f.pause }
+
+// known is f unless it was Postponed, of which nothing is known.
+func (f *failure) known() *failure {
+	if f != nil && f.Failure == Postponed {
+		return nil
+	}
+	return f
+}
 
 // next is what is remembered after failed, which came after f (nil if none
 // did). The pause grows while failures are of one kind and one cause, and

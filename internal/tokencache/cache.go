@@ -37,8 +37,9 @@ type Options[K, V any] struct {
 	Secret func(*V) string
 
 	// Fetch gets a value. If it sends nothing, and so has learned nothing about
-	// the refusal that is Previous, it returns that itself. It may be called
-	// for many keys at once, but never twice at once for one.
+	// the refusal that is Previous, it returns that itself; see also
+	// [Postponed]. It may be called for many keys at once, but never twice at
+	// once for one.
 	Fetch func(context.Context, Flight[K]) (*V, *Failure)
 
 	// SameCause compares the Causes of failures. Required where there are any.
@@ -266,7 +267,7 @@ func (c *Cache[K, V]) refresh(e *Entry[K, V], now Instant, p *permit) {
 // joinOrStart returns a flight to wait for, or the error that is remembered.
 // allowed, if not nil, is asked whether a flight may be started.
 func (c *Cache[K, V]) joinOrStart(ctx context.Context, e *Entry[K, V], now Instant, p *permit, allowed func() error) (*flight[K, V], error) {
-	f, failed := e.flight.Load(), e.failure.Load()
+	f, failed := e.flight.Load(), e.failure.Load().known()
 	switch {
 	case f != nil && f.hangs:
 		return nil, failed.Err
@@ -376,17 +377,33 @@ func (c *Cache[K, V]) Invalidate(secret string) *K {
 	if e == nil {
 		return nil
 	}
+	now := Now()
 	e.mu.Lock()
 	dropped := isHeld(e)
 	if dropped {
+		e.rejections.Store(e.rejections.Load().with(e.value.Load(), now))
 		c.set(e, nil)
 	}
 	e.mu.Unlock()
 	if !dropped {
 		return nil
 	}
-	c.place(e, Now())
+	c.place(e, now)
 	return &e.key
+}
+
+// Replaced returns the values in whose place a fetch for key is to bring
+// another: the one that is held, and the last one that was rejected or
+// invalidated. Either may be nil.
+func (c *Cache[K, V]) Replaced(key *K) (held, rejected *V) {
+	e := c.entry(c.options.Hash(key), key)
+	if e == nil {
+		return nil, nil
+	}
+	if r := e.rejections.Load(); r != nil {
+		rejected = r.last
+	}
+	return e.value.Load(), rejected
 }
 
 // Waiters returns how many callers wait now.

@@ -156,11 +156,13 @@ func (c *Cache[K, V]) complete(ctx context.Context, e *Entry[K, V], f *flight[K,
 	}
 	f.value, f.failure = v, failed
 	now := Now()
-	before := e.failure.Load() // only flights write it, and this is the only one
-	sent := failed == nil || failed != f.Previous
+	before := e.failure.Load().known() // only flights write it, and this is the only one
+	sent := failed == nil || failed != f.Previous && failed != Postponed
 	var remembered *failure
 	switch {
 	case failed == nil:
+	case failed == Postponed:
+		remembered = &failure{Failure: Postponed, at: now, pause: postponement}
 	case sent:
 		remembered = before.next(failed, c.options.SameCause, now)
 	default:
@@ -246,6 +248,8 @@ func (c *Cache[K, V]) join(ctx context.Context, f *flight[K, V]) (*V, error) {
 		}
 	}
 	switch {
+	case f.failure == Postponed:
+		return nil, errAgain
 	case f.failure != nil:
 		return nil, f.failure.Err
 	case c.options.Times(f.value).Left(Now()) <= 0:
