@@ -185,20 +185,34 @@ type reader struct {
 	err error
 }
 
-func read[T any](r *reader, get func(name string) (T, error), name string) T {
-	value, err := get(name)
+func (r *reader) keep(err error) {
 	if r.err == nil {
 		r.err = err
 	}
-	return value
 }
 
-func (r *reader) text(name string) string    { return read(r, r.Text, name) }
-func (r *reader) texts(name string) []string { return read(r, r.Texts, name) }
-func (r *reader) time(name string) time.Time { return read(r, r.Time, name) }
+func (r *reader) text(name string) string {
+	s, err := r.Text(name)
+	r.keep(err)
+	return s
+}
+
+func (r *reader) texts(name string) []string {
+	all, err := r.Texts(name)
+	r.keep(err)
+	return all
+}
+
+func (r *reader) time(name string) time.Time {
+	at, err := r.Time(name)
+	r.keep(err)
+	return at
+}
 
 func (r *reader) organisation(name string) OrganisationID {
-	return OrganisationID(read(r, r.Organisation, name))
+	id, err := r.Organisation(name)
+	r.keep(err)
+	return OrganisationID(id)
 }
 
 // timestamp is a date as Altinn writes it (RFC 3339).
@@ -208,9 +222,7 @@ func (r *reader) timestamp(name string) time.Time {
 		return time.Time{}
 	}
 	at, err := time.Parse(time.RFC3339, text)
-	if r.err == nil {
-		r.err = err
-	}
+	r.keep(err)
 	return at
 }
 
@@ -234,11 +246,7 @@ func (r *reader) rights(name string) []ConsentRight {
 		} `json:"resource"`
 		Metadata map[string]string `json:"metadata"`
 	}
-	if len(r.Object[name]) > 0 {
-		if err := json.Unmarshal(r.Object[name], &written); r.err == nil {
-			r.err = err
-		}
-	}
+	r.keep(r.Decode(name, &written))
 	var rights []ConsentRight
 	for _, w := range written {
 		right := ConsentRight{Actions: w.Action, Metadata: w.Metadata}

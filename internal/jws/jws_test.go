@@ -122,9 +122,12 @@ func TestParseObject(t *testing.T) {
 		{"another case", `{"scope":1,"Scope":1}`, `states "Scope" twice`},
 		{"the long s, which is an s to encoding/json", `{"scope":1,"ſcope":1}`, "twice"},
 		{"the Kelvin sign, which is a k", `{"kid":1,"\u212aid":1}`, "twice"},
+		{"escapes and brackets in texts", `{"a\\":"}\"]","b":["\\",{"c":"["}],"d":"\\\""}`, ""},
+		{"as many as there may be", manyMembers(maxMembers), ""},
+		{"more than there may be", manyMembers(maxMembers + 1), "more than 100"},
 		{"not an object", `[]`, "is not a JSON object"},
 		{"null", `null`, "is not a JSON object"},
-		{"nothing", ``, "is not a JSON object"},
+		{"nothing", ``, "is not valid JSON"},
 		{"cut", `{"a":1`, "is not valid JSON"},
 		{"cut in a name", `{"a`, "is not valid JSON"},
 		{"no value", `{"a"}`, "is not valid JSON"},
@@ -138,6 +141,42 @@ func TestParseObject(t *testing.T) {
 		}
 		require.ErrorContains(t, err, test.reason, test.name)
 	}
+}
+
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%d":0`, i)
+	}
+	return "{" + b.String()[1:] + "}"
+}
+
+// The members are those that encoding/json finds.
+func FuzzParseObject(f *testing.F) {
+	f.Add([]byte(`{"a":1,"b":{"a":[2,"x"]},"c" : "\\\"" , "d":null}`))
+	f.Add([]byte(` {"a\u0062":"}","\\":[]} `))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o, err := ParseObject(data)
+		var want map[string]json.RawMessage
+		if json.Unmarshal(data, &want) != nil || want == nil {
+			require.Error(t, err)
+			return
+		}
+		if err != nil {
+			require.Regexp(t, "twice|more than", err.Error())
+			return
+		}
+		require.Len(t, o, len(want))
+		for _, m := range o {
+			require.Equal(t, string(want[m.name]), string(m.value))
+			var s string
+			if err := json.Unmarshal(m.value, &s); err == nil && string(m.value) != "null" {
+				got, err := o.Text(m.name)
+				require.NoError(t, err)
+				require.Equal(t, s, got)
+			}
+		}
+	})
 }
 
 func TestValues(t *testing.T) {
@@ -286,7 +325,8 @@ func FuzzVerify(f *testing.F) {
 		require.Error(t, err, "nobody but the key's owner makes a valid one")
 		require.Nil(t, claims)
 		if claims, err = Unverified(token); err == nil {
-			for name := range claims {
+			for _, m := range claims {
+				name := m.name
 				claims.Text(name)
 				claims.Texts(name)
 				claims.Time(name)

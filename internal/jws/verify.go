@@ -71,7 +71,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Object, error) {
 			return nil, err
 		}
 	}
-	claims := make(Object)
+	var claims Object
 	var notFound error
 	_, err = v.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
 		key, err := v.find(ctx, h.kid)
@@ -166,11 +166,10 @@ func parseHeader(encoded string) (*header, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, crit := h["crit"]
 	switch {
 	case methods[alg] == nil:
 		return nil, invalid(fmt.Sprintf("its alg is %q: Maskinporten signs with RS256, RS384 or RS512", redact.Clean(alg, 20)))
-	case crit:
+	case h.Has("crit"):
 		return nil, invalid("its header demands an extension (crit) that is not known here")
 	case kid == "":
 		return nil, invalid("its header names no key (kid)")
