@@ -44,6 +44,10 @@ var (
 	// same request may succeed later.
 	ErrUnavailable = errors.New("maskinporten: unavailable")
 
+	// ErrNoToken: the API was not called, for want of a token or of leave to
+	// send it there.
+	ErrNoToken = errors.New("maskinporten: no token")
+
 	// ErrTokenRejected: the other side of a [TokenExchange] did not take the
 	// Maskinporten token.
 	ErrTokenRejected = errors.New("maskinporten: the token was rejected")

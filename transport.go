@@ -1,7 +1,8 @@
 package maskinporten
 
 import (
-	"bytes"
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
@@ -22,7 +24,8 @@ type Transport struct {
 	source *TokenSource
 	base   http.RoundTripper
 	hosts  []host
-	plain  []string // those of them that are a name without a port
+
+	exactHosts []string // those of them that are a name without a port
 }
 
 // host is one that may have a token. An empty port means the scheme's own.
@@ -38,13 +41,16 @@ type host struct{ name, port string }
 // is an error that says so; a redirect to one goes on without a token, and so
 // does what follows it.
 //
-// A caller's own Authorization header is left alone. On 401 the token is
-// dropped, unless this call has just fetched it, and the call is repeated once
-// with a new one if it has no body or one that [http.Request.GetBody] gives
-// again. An API that refuses every token gets the new ones at growing
-// intervals only, up to 30 seconds.
+// A caller's own Authorization header is left alone. A token is rejected by a
+// 401, or by a 403 whose WWW-Authenticate says invalid_token. Then it is dropped,
+// unless this call has just fetched it, and the call is repeated once with a new
+// one if it has no body or one that [http.Request.GetBody] gives again. For an
+// API that rejects every token five are fetched at once and one more every 30
+// seconds.
 //
-// A bad Request or host is a *[FieldError].
+// The deadline of a call's context holds for the wait for a token, too. An error
+// that came before the API was called is an [ErrNoToken]. A bad Request or host
+// is a *[FieldError].
 func (c *Client) Transport(r Request, base http.RoundTripper, hosts ...string) (*Transport, error) {
 	source, err := c.TokenSource(r)
 	if err != nil {
@@ -64,7 +70,7 @@ func (c *Client) Transport(r Request, base http.RoundTripper, hosts ...string) (
 		}
 		t.hosts = append(t.hosts, parsed)
 		if parsed.port == "" && !strings.Contains(parsed.name, ":") {
-			t.plain = append(t.plain, parsed.name)
+			t.exactHosts = append(t.exactHosts, parsed.name)
 		}
 	}
 	return t, nil
@@ -88,66 +94,94 @@ func parseHost(s string) (host, error) {
 // happens, and gives it as the answer's Request, so that no log of an answer
 // shows the token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !t.may(req) {
+	if t == nil || t.source == nil {
+		return nil, closeBody(req, &callError{text: "this Transport was not made by Client.Transport: call that, and use what it returns"})
+	}
+	if problem := t.problem(req); problem != "" {
 		if !redirected(req) {
-			return nil, t.refuse(req, fmt.Errorf("maskinporten: no token is sent to %s: this transport was made for %s over https; make one for that host if it may have a token", hostOf(req), t.names()))
+			return nil, closeBody(req, &callError{text: "no token is sent to " + hostOf(req) + ": " + problem})
 		}
 		return t.pass(req)
 	}
-	if carriesAuthorization(req.Header) || redirected(req) && t.strayed(req) {
+	if carriesAuthorization(req.Header) || redirected(req) && t.passedUnnamedHost(req) {
 		return t.pass(req)
 	}
 	token, justFetched, err := t.source.get(req.Context())
 	if err != nil {
-		return nil, t.refuse(req, err)
+		return nil, closeBody(req, err)
 	}
 	resp, err := t.send(req, req.Body, token)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		if err == nil && resp.StatusCode < 400 {
+	if err != nil {
+		return nil, err
+	}
+	if !rejected(resp) {
+		if resp.StatusCode < 400 {
 			t.source.accepted(token)
 		}
-		return resp, err
+		return resp, nil
 	}
 	if !t.source.refused(token, justFetched) {
 		return resp, nil
 	}
-	return t.again(req, resp)
+	return t.retryUnauthorized(req, resp)
 }
 
-// again repeats a call that was answered 401: the API did not carry it out.
-// Without a new token or a body that can be had again, the caller gets the 401.
-func (t *Transport) again(req *http.Request, refused *http.Response) (*http.Response, error) {
+// retryUnauthorized repeats a call whose token was rejected: the API did not
+// carry it out. Without a new token or a body that can be had again, the caller
+// gets the API's answer.
+func (t *Transport) retryUnauthorized(req *http.Request, answer *http.Response) (*http.Response, error) {
 	body := req.Body
-	if body != nil && body != http.NoBody {
-		if req.GetBody == nil {
-			return refused, nil
-		}
-		var err error
-		if body, err = req.GetBody(); err != nil {
-			return refused, nil
-		}
+	replay := body != nil && body != http.NoBody
+	if replay && req.GetBody == nil {
+		return answer, nil
 	}
-	// Read to its end, the answer leaves its connection, and its place at an API
-	// that takes few calls at a time; but a hostile one may have no end.
-	read, _ := io.ReadAll(io.LimitReader(refused.Body, 64<<10))
 	token, _, err := t.source.get(req.Context())
 	if err != nil {
-		if body != nil {
-			body.Close()
-		}
-		refused.Body = &resumed{io.MultiReader(bytes.NewReader(read), refused.Body), refused.Body}
-		return refused, nil
+		return answer, nil
 	}
-	refused.Body.Close()
+	if replay {
+		if body, err = req.GetBody(); err != nil {
+			return answer, nil
+		}
+	}
+	drain(req.Context(), answer.Body)
 	resp, err := t.send(req, body, token)
+	if err != nil {
+		return nil, err
+	}
 	switch {
-	case err != nil:
-	case resp.StatusCode == http.StatusUnauthorized:
+	case rejected(resp):
 		t.source.refused(token, true)
 	case resp.StatusCode < 400:
 		t.source.accepted(token)
 	}
-	return resp, err
+	return resp, nil
+}
+
+// Read to its end, an answer leaves its connection for the next call. But a
+// hostile one may have no end, or be in no hurry.
+const (
+	maxDrained = 64 << 10
+	drainTime  = 500 * time.Millisecond
+)
+
+// drain reads and closes the body of an answer that nobody will see. It reads
+// on another goroutine, for a Read may hang until Close.
+func drain(ctx context.Context, body io.ReadCloser) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	go func() {
+		defer cancel()
+		_, _ = io.CopyN(io.Discard, body, maxDrained)
+	}()
+	<-ctx.Done()
+	body.Close()
+}
+
+// rejected reports whether an API's answer says that the token is not good: a
+// 401, or a 403 with the error code for that (RFC 6750 §3.1).
+func rejected(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusUnauthorized ||
+		resp.StatusCode == http.StatusForbidden && saysInvalidToken(resp.Header.Values("WWW-Authenticate"))
 }
 
 // pass makes the call as it is, without a token.
@@ -157,12 +191,6 @@ func (t *Transport) pass(req *http.Request) (*http.Response, error) {
 		resp.Request = req
 	}
 	return resp, err
-}
-
-// resumed is a body of which some has been read.
-type resumed struct {
-	io.Reader
-	io.Closer
 }
 
 // send makes the call with token, on a copy of req.
@@ -190,80 +218,126 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, token *Token) (*
 	return resp, err
 }
 
-// refuse closes the body, as a RoundTripper must also when it fails.
-func (t *Transport) refuse(req *http.Request, err error) error {
+// closeBody closes req's body, as a RoundTripper must also when it fails, and
+// returns err.
+func closeBody(req *http.Request, err error) error {
 	if req.Body != nil {
 		req.Body.Close()
 	}
 	return err
 }
 
+// callError is a call that was not made.
+type callError struct{ text string }
+
+func (e *callError) Error() string { return "maskinporten: " + e.text }
+
+// Is makes it an ErrNoToken.
+func (e *callError) Is(target error) bool { return target == ErrNoToken }
+
 // CloseIdleConnections passes through to the base, for [http.Client.CloseIdleConnections].
 func (t *Transport) CloseIdleConnections() {
+	if t == nil {
+		return
+	}
 	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()
 	}
 }
 
-// may tells whether a token may go where req goes. A Host that differs from
-// the URL's is where a gateway would take it, so both must be named.
-func (t *Transport) may(req *http.Request) bool {
+// problem returns why no token may go where req goes; it is empty if one may.
+func (t *Transport) problem(req *http.Request) string {
+	if !t.allowed(req) {
+		return "this transport was made for " + t.names() + " over https; make one for that host if it may have a token"
+	}
+	if !t.allowedTarget(req) {
+		return "the request line would name another server than the URL does (CONNECT, URL.Opaque or a path that does not begin with a slash); a gateway goes by that"
+	}
+	return ""
+}
+
+// allowed reports whether the host that req goes to may have a token. A Host
+// that differs from the URL's is where a gateway would take it, so both must be
+// named.
+func (t *Transport) allowed(req *http.Request) bool {
 	u := req.URL
 	if u == nil {
 		return false
 	}
-	if u.Scheme == "https" && (req.Host == "" || req.Host == u.Host) && slices.Contains(t.plain, u.Host) {
+	if u.Scheme == "https" && (req.Host == "" || req.Host == u.Host) && slices.Contains(t.exactHosts, u.Host) {
 		return true // as it was named: nearly always
 	}
-	name, port := u.Hostname(), u.Port()
-	standard := ""
+	standard := standardPort(u)
+	if standard == "" || !t.matchesHost(u, standard) {
+		return false
+	}
+	return req.Host == "" || req.Host == u.Host || t.matchesHost(&url.URL{Host: req.Host}, standard)
+}
+
+// standardPort is that of a scheme over which a token may go to u's host; it is
+// empty if there is none.
+func standardPort(u *url.URL) string {
 	switch {
 	case u.Scheme == "https":
-		standard = "443"
-	case u.Scheme == "http" && endpoint.IsLoopback(name):
-		standard = "80"
-	default:
+		return "443"
+	case u.Scheme == "http" && endpoint.IsLoopback(u.Hostname()):
+		return "80"
+	}
+	return ""
+}
+
+// matchesHost reports whether the host of u, at this port if it states none, is
+// one of those named.
+func (t *Transport) matchesHost(u *url.URL, standard string) bool {
+	name, port := u.Hostname(), cmp.Or(u.Port(), standard)
+	for _, h := range t.hosts {
+		// The names are ASCII: of equal length, folding compares no other letters.
+		if port == cmp.Or(h.port, standard) && len(name) == len(h.name) && strings.EqualFold(name, h.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// allowedTarget reports whether the request target is a path, an asterisk, or
+// a URL of a host that was named: to a gateway that takes a request by its
+// target, anything else names another server (RFC 9112 §3.2.2).
+func (t *Transport) allowedTarget(req *http.Request) bool {
+	u := req.URL
+	if req.Method == http.MethodConnect {
 		return false
 	}
-	if !t.named(name, port, standard) {
-		return false
-	}
-	if req.Host == "" || req.Host == u.Host {
+	if u.Opaque == "" && (u.Path == "" || u.Path[0] == '/') && (u.RawPath == "" || u.RawPath[0] == '/') {
 		return true
 	}
-	other := url.URL{Host: req.Host}
-	return t.named(other.Hostname(), other.Port(), standard)
+	target := u.RequestURI()
+	if target[0] == '/' || target == "*" {
+		return true
+	}
+	absolute, err := url.Parse(target)
+	return err == nil && absolute.Scheme == u.Scheme && absolute.User == nil && t.matchesHost(absolute, standardPort(u))
 }
 
-func (t *Transport) named(name, port, standard string) bool {
-	if port == "" {
-		port = standard
-	}
-	for _, h := range t.hosts {
-		want := h.port
-		if want == "" {
-			want = standard
-		}
-		// The names are ASCII: of equal length, folding compares no other letters.
-		if port == want && len(name) == len(h.name) && strings.EqualFold(name, h.name) {
-			return true
-		}
-	}
-	return false
-}
-
-// redirected tells whether net/http made req in answer to a redirect.
+// redirected reports whether net/http made req in answer to a redirect.
 func redirected(req *http.Request) bool { return req.Response != nil }
 
-// strayed tells whether the redirects that led to req have passed a host that
-// may not have a token: from there on the way is that host's to choose.
-func (t *Transport) strayed(req *http.Request) bool {
-	for req.Response != nil {
-		if req = req.Response.Request; req == nil || !t.may(req) {
+// maxHops is how many redirects are followed back. net/http follows ten; a
+// chain without an end is one that somebody tied into a ring.
+const maxHops = 100
+
+// passedUnnamedHost reports whether the redirects that led to req have passed a
+// host that may not have a token: from there on the way is that host's to
+// choose.
+func (t *Transport) passedUnnamedHost(req *http.Request) bool {
+	for range maxHops {
+		if req.Response == nil {
+			return false
+		}
+		if req = req.Response.Request; req == nil || t.problem(req) != "" {
 			return true
 		}
 	}
-	return false
+	return true
 }
 
 func carriesAuthorization(h http.Header) bool {
@@ -305,4 +379,57 @@ func (t *Transport) names() string {
 		names = append(names, name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// saysInvalidToken reports whether one of the challenges in these WWW-Authenticate
+// headers is a Bearer one with the error invalid_token. The grammar is that of
+// RFC 9110 §11.6.1: a comma separates parameters as well as challenges.
+func saysInvalidToken(headers []string) bool {
+	for _, rest := range headers {
+		bearer := false
+		for rest = strings.TrimLeft(rest, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+			word := rest[:len(rest)-len(strings.TrimLeftFunc(rest, inChallengeWord))]
+			if word == "" {
+				break // not a challenge: what follows cannot be told apart
+			}
+			rest = strings.TrimLeft(rest[len(word):], " \t")
+			if !strings.HasPrefix(rest, "=") {
+				bearer = strings.EqualFold(word, "Bearer")
+				continue
+			}
+			var value string
+			value, rest = challengeValue(strings.TrimLeft(rest[1:], " \t"))
+			if bearer && strings.EqualFold(word, "error") && value == "invalid_token" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// challengeValue reads a token or a quoted string, and returns what follows it.
+func challengeValue(s string) (value, rest string) {
+	if !strings.HasPrefix(s, `"`) {
+		rest = strings.TrimLeftFunc(s, inChallengeWord)
+		return s[:len(s)-len(rest)], strings.TrimLeft(rest, "=") // the padding of a token68
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return b.String(), s[i+1:]
+		case c == '\\' && i+1 < len(s):
+			i++
+			b.WriteByte(s[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", "" // it does not end
+}
+
+// inChallengeWord is what schemes, names and tokens are made of; the slash is a
+// token68's alone.
+func inChallengeWord(c rune) bool {
+	return alphanumeric(c) || strings.ContainsRune("!#$%&'*+-.^_`|~/", c)
 }
