@@ -304,8 +304,8 @@ func (t *Transport) matchesHost(u *url.URL, standard string) bool {
 // target, anything else names another server (RFC 9112 §3.2.2).
 func (t *Transport) allowedTarget(req *http.Request) bool {
 	u := req.URL
-	if req.Method == http.MethodConnect {
-		return false
+	if req.Method == http.MethodConnect && u.Path == "" {
+		return false // net/http writes a host
 	}
 	if u.Opaque == "" && (u.Path == "" || u.Path[0] == '/') && (u.RawPath == "" || u.RawPath[0] == '/') {
 		return true
