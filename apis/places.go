@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten"
 )
 
 // apiKey is an API: production and test are apart by their base URLs.
@@ -219,6 +221,9 @@ func (e *QueueError) Error() string {
 
 // Unwrap returns the error of the context.
 func (e *QueueError) Unwrap() error { return e.err }
+
+// Is makes it a [maskinporten.ErrNoToken].
+func (e *QueueError) Is(target error) bool { return target == maskinporten.ErrNoToken }
 
 // Timeout reports whether the context ended because its time was over.
 func (e *QueueError) Timeout() bool { return errors.Is(e.err, context.DeadlineExceeded) }
