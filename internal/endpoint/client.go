@@ -23,11 +23,19 @@ import (
 const AttemptTimeout = 20 * time.Second
 
 // NewClient returns a copy of hc, or of a client of our own if hc is nil, that
-// does not follow redirects: a 307 would take an assertion to another host.
+// does not follow redirects: a 307 would take an assertion to another host. If
+// hc's transport is an *[http.Transport], the copy has one of its own that
+// notices when an HTTP/2 connection has died.
 func NewClient(hc *http.Client) *http.Client {
 	c := http.Client{Transport: transport}
 	if hc != nil {
 		c = *hc
+		if c.Transport == nil {
+			c.Transport = http.DefaultTransport
+		}
+		if t, ok := c.Transport.(*http.Transport); ok {
+			c.Transport = withPings(t)
+		}
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &c
@@ -35,17 +43,25 @@ func NewClient(hc *http.Client) *http.Client {
 
 // transport is shared by all clients that bring none of their own, so that
 // they share connections.
-var transport http.RoundTripper = &http.Transport{
-	Proxy:                  http.ProxyFromEnvironment,
-	DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-	ForceAttemptHTTP2:      true,
-	TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-	TLSHandshakeTimeout:    10 * time.Second,
-	MaxIdleConns:           8,
-	MaxIdleConnsPerHost:    4,
-	IdleConnTimeout:        90 * time.Second,
-	MaxResponseHeaderBytes: 64 << 10,
-	DisableCompression:     true, // answers are small; nothing to inflate, so no bomb
+var transport = newTransport(&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second})
+
+// newTransport returns a transport with time limits and bounds. The dialer's
+// time limit is divided among the addresses of a name, so that one that leads
+// nowhere does not use it up; an IPv6 address gets 300 ms of a start.
+func newTransport(dialer *net.Dialer) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: maxSilence, PingTimeout: pingTimeout},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxIdleConns:           8,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // answers are small; nothing to inflate, so no bomb
+	}
 }
 
 // Get returns a public JSON document: metadata or a key set.
