@@ -8,27 +8,45 @@
 //	defer fake.Close()
 //	client, err := maskinporten.New(fake.Config())
 //
-// [NewServer] listens on a loopback address. [New] answers in memory, as if it
-// were test.maskinporten.no: nothing reaches the network, no goroutine is
-// started, and in a bubble of testing/synctest time is the bubble's (make the
-// Fake inside it, since its certificates are dated by the clock it sees).
-// APIs under test stand beside it with [Fake.Handle], and [Fake.Guard] lets
-// only calls with a valid token through to them.
+// [NewServer] listens on a loopback address, [NewServerAt] on a fixed one, and
+// [NewAt] is for a server of your own. [New] answers in memory, as if it were
+// test.maskinporten.no: nothing reaches the network, no goroutine is started,
+// and in a bubble of testing/synctest time is the bubble's (make the Fake
+// inside it, since its certificates are dated by the clock it sees). APIs under
+// test stand beside it with [Fake.Handle], and [Fake.Guard] lets only calls
+// with a valid token through to them.
 //
-// A Fake trusts the certificates that it issued itself ([Certificate]). For a
-// key of your own, register it with [Fake.AddKey] and name it with WithKeyID.
+// A Fake trusts the certificates that it issued itself ([Certificate]), and
+// those of CAs that [Fake.TrustCA] names. A key of your own is registered with
+// [Fake.AddKey], and from then on the client must name it.
 //
 // What a test says nothing about is allowed: there is one client
 // ([DefaultClientID]), owned by [DefaultOrgNumber], that may have any scope,
 // and every organisation has delegated everything to it. [Fake.AddClient],
 // [Fake.GrantAccess], [Fake.Delegate], [Fake.AddSystemUser] and
 // [Fake.AddConsent] narrow that down. [Fake.FailNext] and [Fake.Fail] break it,
-// [Fake.Grants] tells what it was asked.
+// [Fake.ShapeTokens] changes what it issues, [Fake.Grants] tells what it was
+// asked.
+//
+// Beside it are Altinn's exchange of tokens ([Fake.Altinn]) and
+// Samarbeidsportalen's API for integrations and keys ([Fake.SelfService]), on
+// the same registry.
+//
+// # Two measures
 //
 // The rules are those of
 // https://docs.digdir.no/docs/Maskinporten/maskinporten_protocol_jwtgrant;
-// where Digdir leaves something open, the Fake is the stricter. It does not
-// use the library's own code or its JWT library to judge a grant.
+// where Digdir leaves something open, the Fake is the stricter: a test then
+// fails before Maskinporten can. [Fake.AsDeployed] takes what Maskinporten is
+// known or believed to take beyond that, with a warning for each. The Fake does
+// not use the library's own code or its JWT library to judge a grant.
+//
+// # As a process
+//
+// For programs in other languages a Fake can run by itself: [NewServerAt], or
+// [NewAt] with a listener and [Fake.TLSConfig]; [Fake.Configure] reads a file,
+// [Fake.WriteEnvironment] writes what a client needs, [Fake.OnGrant] tells of
+// each grant as it comes, and [Fake.CA] is what others must trust.
 //
 // Functions that can only fail by a mistake in the test panic, and say why.
 package maskinportentest

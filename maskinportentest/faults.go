@@ -91,14 +91,14 @@ func (f *faults) failNext(n int, fault Fault) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fault.check()
+	fault.mustCheck()
 	f.next = append(f.next, &counted{fault, n})
 }
 
 func (f *faults) fail(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fault.check()
+	fault.mustCheck()
 	f.standing = &counted{fault, -1}
 }
 
@@ -140,9 +140,16 @@ func (f *faults) spend(c *counted) bool {
 }
 
 // check refuses a fault that is not what the test means.
-func (f Fault) check() {
+func (f Fault) check() error {
 	if _, known := codes[f.MPCode]; f.MPCode != "" && f.Code == "" && !known {
-		panic("maskinportentest: Fault.MPCode " + f.MPCode + " is not a code that the Fake knows: give its Code too")
+		return fmt.Errorf("Fault.MPCode %s is not a code that the Fake knows: give its Code too", f.MPCode)
+	}
+	return nil
+}
+
+func (f Fault) mustCheck() {
+	if err := f.check(); err != nil {
+		panic("maskinportentest: " + err.Error())
 	}
 }
 

@@ -4,12 +4,14 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Grant is a token request as the Fake saw it, and what it was answered.
@@ -39,6 +41,27 @@ type Grant struct {
 
 // Accepted reports whether a token was issued and answered.
 func (g Grant) Accepted() bool { return g.Status == 200 && g.AccessToken != "" }
+
+// String is the grant in one line: who asked for what, and the answer. It shows
+// no token and no person.
+func (g Grant) String() string {
+	verdict := fmt.Sprintf("%d", g.Status)
+	switch {
+	case g.Status == 0:
+		verdict = "connection broken off"
+	case g.Accepted():
+		verdict += " token"
+	case g.Code != "":
+		verdict += " " + strings.TrimSpace(g.Code+" "+g.MPCode) + ": " + redact.Clean(g.Description, 300)
+	}
+	if g.TraceID != "" {
+		verdict += " (trace_id: " + redact.Clean(g.TraceID, 100) + ")"
+	}
+	for _, w := range g.Warnings {
+		verdict += "; warning: " + redact.Clean(w, 300)
+	}
+	return fmt.Sprintf("client %q, %s: %s", redact.Clean(g.ClientID, 100), g.Request(), verdict)
+}
 
 // Request is what was asked for, in the library's terms.
 func (g Grant) Request() maskinporten.Request {

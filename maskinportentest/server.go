@@ -124,6 +124,9 @@ func (f *Fake) TLSConfig(hosts ...string) *tls.Config {
 	}
 }
 
+// secure reports whether f is reached over TLS, by a certificate of its own.
+func (f *Fake) secure() bool { return strings.HasPrefix(f.base, "https:") }
+
 func (f *Fake) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(f.authority.root.certificate)
