@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -80,6 +81,12 @@ var (
 	// begun, or this machine's clock is behind.
 	ErrCertificateNotYetValid = keystore.ErrCertificateNotYetValid
 
+	// ErrMalformedCertificate is returned for a certificate that does not keep
+	// to X.509, with its name and what is wrong with it: the credential loads,
+	// and [New] returns this, and signing, unless a key id stands in for the
+	// chain ([Credential.WithKeyID]).
+	ErrMalformedCertificate = keystore.ErrMalformedCertificate
+
 	// ErrMissingIntermediate is returned when the issuer's certificate is not
 	// there: the credential loads, but Maskinporten takes it only with its
 	// issuer's. [New] returns it, and signing, unless a key id stands in for the
@@ -114,7 +121,7 @@ func NewKeyCredential(signer crypto.Signer, kid string) (*Credential, error) {
 // The error says what to do. A keystore in another format, or with encryption
 // that is not read, needs one command, which the error prints.
 func LoadPKCS12(data []byte, password string) (*Credential, error) {
-	return fromKey(keystore.PKCS12(data, password))
+	return fromKey(keystore.PKCS12(data, password, ""))
 }
 
 // LoadPKCS12Key is [LoadPKCS12] for a file in which more than one key can
@@ -125,23 +132,42 @@ func LoadPKCS12Key(data []byte, password, friendlyName string) (*Credential, err
 
 // LoadPEM reads a private key and certificates from PEM, in any order, from
 // one or several inputs: the key (PKCS#1 or PKCS#8) and the chain may be in
-// files of their own. Text between the blocks, such as the bag attributes that
-// openssl writes, does not matter. An encrypted key is refused with the
-// command that decrypts it.
-func LoadPEM(blocks ...[]byte) (*Credential, error) { return fromKey(keystore.PEM(blocks...)) }
+// files of their own, the certificates also as DER or PKCS#7 (.cer, .p7b). Text
+// between the blocks, such as the bag attributes that openssl writes, does not
+// matter. A block that cannot be read is an error, never passed over. An
+// encrypted key is refused with the command that decrypts it.
+//
+// For a key without a certificate see [LoadPEMKey].
+func LoadPEM(blocks ...[]byte) (*Credential, error) { return fromKey(keystore.PEM("", blocks...)) }
+
+// LoadPEMKey is [LoadPEM] for a key that is registered on the client in
+// Samarbeidsportalen under the id kid, and needs no certificate. If there is
+// one all the same, it must be valid.
+func LoadPEMKey(kid string, blocks ...[]byte) (*Credential, error) {
+	if kid == "" {
+		return nil, errNoKeyID
+	}
+	return fromKey(keystore.PEM(kid, blocks...))
+}
 
 // LoadJWK reads a private RSA key with its kid from a JWK (RFC 7517), as NAIS
-// injects it in MASKINPORTEN_CLIENT_JWK: as it is, as base64, or in a set with
-// no other key.
+// injects it in MASKINPORTEN_CLIENT_JWK: as it is, as base64, or in a set in
+// which no other private RSA key is. The member exp, which Digdir's API for keys
+// has, is the credential's NotAfter.
 func LoadJWK(data []byte) (*Credential, error) { return fromKey(keystore.JWK(data)) }
+
+var errNoKeyID = invalid("kid", "is missing: give the id under which the key is registered on the client")
 
 // fromKey makes a Credential of what internal/keystore returns.
 func fromKey(key *keystore.Key, err error) (*Credential, error) {
+	if errors.Is(err, keystore.ErrNoKeyID) {
+		return nil, errNoKeyID
+	}
 	if err != nil {
 		return nil, err
 	}
 	if key.ID == "" && len(key.Chain) == 0 {
-		return nil, invalid("kid", "is missing: give the id under which the key is registered on the client")
+		return nil, errNoKeyID
 	}
 	c := &Credential{key: *key}
 	for _, cert := range key.Chain {
@@ -181,12 +207,13 @@ func (c *Credential) KeyID() string { return c.key.ID }
 // Chain returns the certificates, leaf first; nil for a key without one.
 func (c *Credential) Chain() []*x509.Certificate { return slices.Clone(c.key.Chain) }
 
-// NotAfter returns when the certificate expires; zero for a key without one.
+// NotAfter returns when the certificate expires, or a JWK that says so (exp);
+// zero if that is not known.
 func (c *Credential) NotAfter() time.Time {
 	if leaf := c.Certificate(); leaf != nil {
 		return leaf.NotAfter
 	}
-	return time.Time{}
+	return c.key.Expires
 }
 
 var (
@@ -220,6 +247,9 @@ func (c *Credential) same(other *Credential) bool {
 	if c == other {
 		return true
 	}
+	if c.key.Signer() == nil || other.key.Signer() == nil {
+		return false
+	}
 	key, ok := c.key.Signer().Public().(*rsa.PublicKey)
 	return ok && key.Equal(other.key.Signer().Public()) && c.key.ID == other.key.ID && slices.Equal(c.x5c, other.x5c)
 }
@@ -248,38 +278,33 @@ func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) 
 // MarshalText keeps JSON to what String prints.
 func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// PKCS12File returns a PKCS#12 file as a source that reads it again when it has
-// changed, at the next signing: a renewed certificate needs no restart, whether
-// the file was written over, replaced or is a Kubernetes secret. If a new file
-// does not load, the last good credential stays in use, and the log says so
-// once.
+// PKCS12File returns a PKCS#12 file as a source that looks at it each time it
+// signs: a renewed certificate needs no restart, whether the file was written
+// over, replaced or is a Kubernetes secret. If a new file does not load, or the
+// file system hangs, the last good credential stays in use, and the log says so
+// once. PEM and JWK files are read, too.
 func PKCS12File(path, password string) CredentialSource {
 	return &fileSource{file: keystore.StoreFile(path, password, "", "")}
 }
 
 // PKCS12PasswordFile is [PKCS12File] with the password in a file of its own,
-// which is read together with it. A line break at its end does not count.
+// which is read together with it. A line break at its end does not count, nor a
+// byte order mark.
 func PKCS12PasswordFile(path, passwordPath string) CredentialSource {
 	return &fileSource{file: keystore.StoreFile(path, "", passwordPath, "")}
 }
 
 // PEMFile returns one or several PEM files that together hold a key and its
-// certificates as a source that reads them again when one of them changes, as
+// certificates as a source that looks at them each time it signs, as
 // [PKCS12File] does.
 func PEMFile(paths ...string) CredentialSource {
-	return &fileSource{file: keystore.NewFile(func(files [][]byte) (*keystore.Key, error) { return keystore.PEM(files...) }, paths...)}
+	return &fileSource{file: keystore.NewFile(func(files [][]byte) (*keystore.Key, error) { return keystore.PEM("", files...) }, paths...)}
 }
 
-// JWKFile returns a file that holds a private JWK as a source that reads it
-// again when it changes, as [PKCS12File] does.
+// JWKFile returns a file that holds a private JWK as a source that looks at it
+// each time it signs, as [PKCS12File] does.
 func JWKFile(path string) CredentialSource {
-	return &fileSource{file: keystore.NewFile(func(files [][]byte) (*keystore.Key, error) {
-		key, err := keystore.JWK(files[0])
-		if _, err := fromKey(key, err); err != nil {
-			return nil, err
-		}
-		return key, nil
-	}, path)}
+	return &fileSource{file: keystore.NewFile(func(files [][]byte) (*keystore.Key, error) { return keystore.JWK(files[0]) }, path)}
 }
 
 // fileSource is a key in files as a source of credentials: one for each key
@@ -297,8 +322,8 @@ func (s *fileSource) Credential(ctx context.Context) (*Credential, error) {
 	return s.credential(ctx, slog.New(slog.DiscardHandler))
 }
 
-func (s *fileSource) credential(_ context.Context, log *slog.Logger) (*Credential, error) {
-	key, err := s.file.Key(log)
+func (s *fileSource) credential(ctx context.Context, log *slog.Logger) (*Credential, error) {
+	key, err := s.file.Key(ctx, log)
 	if err != nil {
 		return nil, err
 	}
@@ -312,4 +337,12 @@ func (s *fileSource) credential(_ context.Context, log *slog.Logger) (*Credentia
 		s.key, s.cred = key, cred
 	}
 	return cred, err
+}
+
+// loaded returns the credential that the files had when they were last asked
+// for it; nil if they have not been asked, or nothing loaded.
+func (s *fileSource) loaded() *Credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cred
 }

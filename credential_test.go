@@ -129,7 +129,7 @@ func TestCredentialErrors(t *testing.T) {
 		{"public key", `{"kty":"RSA","kid":"k","n":"AQAB","e":"AQAB"}`},
 		{"no primes", `{"kty":"RSA","kid":"k","n":"AQAB","e":"AQAB","d":"AQAB"}`},
 		{"nonsense", `{"kty":"RSA","kid":"k","n":"AQAB","e":"AQAB","d":"AQAB","p":"AQAB","q":"AQAB"}`},
-		{"two keys", `{"keys":[{"kty":"RSA","kid":"gammel"},{"kty":"RSA","kid":"ny"}]}`},
+		{"two keys", `{"keys":[{"kty":"RSA","kid":"gammel","n":"AQAB","d":"AQAB"},{"kty":"RSA","kid":"ny","n":"AQAB","d":"AQAB"}]}`},
 		{"no key", `{"keys":[]}`},
 	} {
 		_, err := LoadJWK([]byte(input.jwk))

@@ -10,16 +10,169 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
-// Bounds on what a file may make this machine compute. A chain has three
-// certificates and keys of 4096 bits.
+// Bounds on what the certificates may make this machine compute, beside the
+// budget of p12. A chain has three certificates and keys of 4096 bits.
 const (
 	maxChain   = 10
-	maxIssuers = 20 // certificates of the same name that are tried as issuer
 	maxRSABits = 16384
 )
+
+// pool is the certificates of one file, and what has been found out about them.
+type pool struct {
+	certs  []certificate
+	now    time.Time
+	budget *p12.Budget
+	signed map[[2]*x509.Certificate]bool // whether the second signed the first
+}
+
+func newPool(certs []certificate, now time.Time, budget *p12.Budget) *pool {
+	p := &pool{now: now, budget: budget, signed: map[[2]*x509.Certificate]bool{}}
+	seen := map[string]bool{}
+	for _, c := range certs {
+		if !seen[string(c.Raw)] {
+			seen[string(c.Raw)] = true
+			p.certs = append(p.certs, c)
+		}
+	}
+	return p
+}
+
+// chain returns the certificates in order, from the one with the key to the
+// last issuer there is. Others are left out.
+func (p *pool) chain(key *rsa.PublicKey) ([]certificate, error) {
+	if len(p.certs) == 0 {
+		return nil, fmt.Errorf("%w beside the key: export both together, or register the key on the client and give its id: LoadPEMKey, NewKeyCredential, MASKINPORTEN_KEY_ID", ErrNoCertificate)
+	}
+	leaf, err := p.leaf(key)
+	if err != nil {
+		return nil, err
+	}
+	chain := []certificate{leaf}
+	for len(chain) < maxChain {
+		issuer, err := p.issuer(chain[len(chain)-1])
+		if err != nil {
+			return nil, err
+		}
+		if issuer.Certificate == nil || slices.ContainsFunc(chain, issuer.same) {
+			break
+		}
+		chain = append(chain, issuer)
+	}
+	return chain, nil
+}
+
+// leaf finds the certificate of the key. After a renewal with the same key
+// there are two: the one that may sign, and that for longest, is taken.
+func (p *pool) leaf(key *rsa.PublicKey) (leaf certificate, err error) {
+	for _, c := range p.certs {
+		if !key.Equal(c.PublicKey) {
+			continue
+		}
+		problem := checkLeaf(c.Certificate, p.now)
+		switch {
+		case leaf.Certificate == nil:
+		case (err == nil) != (problem == nil):
+			if problem != nil {
+				continue
+			}
+		case (leaf.problem == nil) != (c.problem == nil):
+			if c.problem != nil {
+				continue
+			}
+		case !c.NotAfter.After(leaf.NotAfter):
+			continue
+		}
+		leaf, err = c, problem
+	}
+	if leaf.Certificate == nil {
+		return leaf, fmt.Errorf("%w: %s another; find the key that the certificate was ordered with", ErrKeyMismatch, subjects(p.certs))
+	}
+	return leaf, err
+}
+
+// errChecks is for certificates that cost too much to put in order.
+var errChecks = fmt.Errorf("%w: to check the keys and signatures in it takes more than a second: leave only the key and its own chain", ErrNotKeystore)
+
+// issuer finds the certificate whose key signed cert, one that is valid rather
+// than one that is not; none if it is not there or cert is a root.
+func (p *pool) issuer(cert certificate) (issuer certificate, err error) {
+	if cert.selfIssued() {
+		return issuer, nil
+	}
+	for _, c := range p.candidates(cert) {
+		signed, err := p.signedBy(cert, c)
+		if err != nil {
+			return certificate{}, err
+		}
+		if !signed {
+			continue
+		}
+		if c.problem == nil && checkDates(c.Certificate, p.now) == nil {
+			return c, nil
+		}
+		if issuer.Certificate == nil {
+			issuer = c
+		}
+	}
+	return issuer, nil
+}
+
+// candidates returns the certificates of the issuer's name, those with the key
+// id that cert names first.
+func (p *pool) candidates(cert certificate) (named []certificate) {
+	var others []certificate
+	for _, c := range p.certs {
+		switch {
+		case !bytes.Equal(c.RawSubject, cert.RawIssuer):
+		case len(cert.AuthorityKeyId) > 0 && bytes.Equal(c.SubjectKeyId, cert.AuthorityKeyId):
+			named = append(named, c)
+		default:
+			others = append(others, c)
+		}
+	}
+	return append(named, others...)
+}
+
+// signedBy reports whether issuer's key signed cert. It goes by the name alone
+// where the signature cannot be checked: in a certificate that crypto/x509 does
+// not parse, and with SHA-1, which it does not take. Whether a chain is good,
+// Maskinporten says.
+func (p *pool) signedBy(cert, issuer certificate) (bool, error) {
+	if cert.problem != nil || issuer.problem != nil && issuer.PublicKey == nil {
+		return true, nil
+	}
+	pair := [2]*x509.Certificate{cert.Certificate, issuer.Certificate}
+	signed, known := p.signed[pair]
+	if known {
+		return signed, nil
+	}
+	if key, ok := issuer.PublicKey.(*rsa.PublicKey); ok {
+		if key.N.BitLen() > maxRSABits {
+			return false, nil
+		}
+		if !p.budget.PayRSA(key.N.BitLen(), bitLen(key.E)) {
+			return false, errChecks
+		}
+	} else if !p.budget.PayCurve() {
+		return false, errChecks
+	}
+	err := cert.CheckSignatureFrom(issuer.Certificate)
+	var insecure x509.InsecureAlgorithmError
+	signed = err == nil || errors.As(err, &insecure)
+	p.signed[pair] = signed
+	return signed, nil
+}
+
+func bitLen(n int) (bits int) {
+	for ; n > 0; n >>= 1 {
+		bits++
+	}
+	return bits
+}
 
 // checkLeaf judges a certificate by its Key Usage and not by the name of its
 // file: sources differ on which of the issuer's files is which.
@@ -33,7 +186,7 @@ func checkLeaf(leaf *x509.Certificate, now time.Time) error {
 
 func checkDates(leaf *x509.Certificate, now time.Time) error {
 	switch {
-	case now.After(leaf.NotAfter):
+	case !leaf.NotAfter.IsZero() && now.After(leaf.NotAfter):
 		return fmt.Errorf("%w on %s: order a new one from %s", ErrCertificateExpired, leaf.NotAfter.Format(time.DateOnly), quoted(leaf.Issuer.CommonName))
 	case now.Before(leaf.NotBefore):
 		return fmt.Errorf("%w: it is from %s; or this machine's clock is behind", ErrCertificateNotYetValid, leaf.NotBefore.Format(time.RFC3339))
@@ -41,86 +194,8 @@ func checkDates(leaf *x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// chainOf puts the certificates in order, from the one with the key to the
-// last issuer there is. Others are left out.
-func chainOf(key *rsa.PublicKey, certs []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
-	certs = slices.DeleteFunc(slices.Clone(certs), func(c *x509.Certificate) bool { return c == nil })
-	if len(certs) == 0 {
-		return nil, fmt.Errorf("%w beside the key: export both together, or register the key on the client and use NewKeyCredential", ErrNoCertificate)
-	}
-	leaf, err := leafOf(key, certs, now)
-	if err != nil {
-		return nil, err
-	}
-	chain := []*x509.Certificate{leaf}
-	for len(chain) < maxChain {
-		issuer := issuerOf(chain[len(chain)-1], certs, now)
-		if issuer == nil || slices.ContainsFunc(chain, issuer.Equal) {
-			break
-		}
-		chain = append(chain, issuer)
-	}
-	return chain, nil
-}
-
-// leafOf finds the certificate of the key. After a renewal with the same key
-// there are two: the one that may sign, and that for longest, is taken.
-func leafOf(key *rsa.PublicKey, certs []*x509.Certificate, now time.Time) (leaf *x509.Certificate, err error) {
-	for _, c := range certs {
-		if !key.Equal(c.PublicKey) {
-			continue
-		}
-		problem := checkLeaf(c, now)
-		better := leaf == nil || err != nil && problem == nil || (err == nil) == (problem == nil) && c.NotAfter.After(leaf.NotAfter)
-		if better {
-			leaf, err = c, problem
-		}
-	}
-	if leaf == nil {
-		return nil, fmt.Errorf("%w: %s another; find the key that the certificate was ordered with", ErrKeyMismatch, subjects(certs))
-	}
-	return leaf, err
-}
-
-// issuerOf finds the certificate whose key signed cert, one that is valid
-// rather than one that is not; nil if there is none or cert is a root.
-func issuerOf(cert *x509.Certificate, certs []*x509.Certificate, now time.Time) (issuer *x509.Certificate) {
-	if selfIssued(cert) {
-		return nil
-	}
-	tried := 0
-	for _, c := range certs {
-		if !bytes.Equal(c.RawSubject, cert.RawIssuer) || tooLarge(c) {
-			continue
-		}
-		if tried++; tried > maxIssuers {
-			break
-		}
-		// An old CA's signature with SHA-1 is not checked by crypto/x509, but
-		// then the name has to do: whether the chain is good, Maskinporten says.
-		var insecure x509.InsecureAlgorithmError
-		if err := cert.CheckSignatureFrom(c); err != nil && !errors.As(err, &insecure) {
-			continue
-		}
-		if checkDates(c, now) == nil {
-			return c
-		}
-		if issuer == nil {
-			issuer = c
-		}
-	}
-	return issuer
-}
-
-func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
-
-func tooLarge(c *x509.Certificate) bool {
-	key, ok := c.PublicKey.(*rsa.PublicKey)
-	return ok && key.N.BitLen() > maxRSABits
-}
-
 // subjects is for an error: whose the certificates are, the first few of them.
-func subjects(certs []*x509.Certificate) string {
+func subjects(certs []certificate) string {
 	var names []string
 	for _, c := range certs[:min(len(certs), 3)] {
 		names = append(names, quoted(c.Subject.CommonName))

@@ -2,9 +2,9 @@ package keystore
 
 import (
 	"crypto"
-	"crypto/x509"
+	"crypto/rsa"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -13,47 +13,58 @@ import (
 type namedKey struct {
 	name string // friendlyName, or nothing
 	key  crypto.PrivateKey
+	err  error // why there is no key
 }
+
+// maxListed bounds how many keys an error lists.
+const maxListed = 10
 
 // choose returns the one key that can sign for Maskinporten: a Java keystore,
 // or a file that somebody joined, also has those for signing documents and for
-// encryption. remedy says how to choose among several.
-func choose(keys []namedKey, certs []*x509.Certificate, now time.Time, remedy string) (*Key, error) {
-	keys = distinct(keys)
+// encryption. With an id the key needs no certificate.
+func (c *Content) choose(id string, now time.Time) (*Key, error) {
+	pool := newPool(c.certs, now, c.budget)
 	var (
 		able  []*Key
 		about []string
 		none  unusable
 	)
-	for _, k := range keys {
-		key, err := k.with(certs, now)
+	for _, k := range distinct(c.keys) {
+		key, err := k.with(pool, id)
+		if errors.Is(err, errChecks) {
+			return nil, err
+		}
 		if err != nil {
 			none.errs = append(none.errs, err)
 			none.about = append(none.about, k.label()+": "+strings.TrimPrefix(err.Error(), "maskinporten: "))
 			continue
 		}
 		able = append(able, key)
-		leaf := key.Chain[0]
-		about = append(about, fmt.Sprintf("%s: %s, Key Usage %s, expires %s",
-			k.label(), quoted(leaf.Subject.CommonName), KeyUsage(leaf), leaf.NotAfter.Format(time.DateOnly)))
+		about = append(about, k.label()+": "+key.describe())
 	}
 	switch {
 	case len(able) == 1:
 		return able[0], nil
 	case len(able) > 1:
-		return nil, fmt.Errorf("%w: %s; %s", ErrAmbiguousKey, strings.Join(about, "; "), remedy)
+		return nil, fmt.Errorf("%w: %s; %s", ErrAmbiguousKey, listed(about), c.remedy)
 	case len(none.errs) == 1:
 		return nil, none.errs[0]
 	}
 	return nil, &none
 }
 
-func (k namedKey) with(certs []*x509.Certificate, now time.Time) (*Key, error) {
+func (k namedKey) with(certs *pool, id string) (*Key, error) {
+	if k.err != nil {
+		return nil, k.err
+	}
+	if kind, ok := k.key.(otherKey); ok {
+		return nil, fmt.Errorf("%w: it is %s, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, string(kind))
+	}
 	signer, ok := k.key.(crypto.Signer)
 	if !ok {
 		return nil, fmt.Errorf("%w: it is %s", ErrUnusableKey, kindOf(k.key))
 	}
-	return New(signer, certs, now)
+	return newKey(signer, certs, id)
 }
 
 func (k namedKey) label() string {
@@ -65,14 +76,27 @@ func (k namedKey) label() string {
 
 // distinct leaves out keys that are there twice.
 func distinct(keys []namedKey) (once []namedKey) {
+	seen := map[string]bool{}
 	for _, k := range keys {
-		same, ok := k.key.(interface{ Equal(crypto.PrivateKey) bool })
-		if ok && slices.ContainsFunc(once, func(o namedKey) bool { return same.Equal(o.key) }) {
-			continue
+		if private, ok := k.key.(*rsa.PrivateKey); ok {
+			modulus := string(private.N.Bytes())
+			if seen[modulus] {
+				continue
+			}
+			seen[modulus] = true
 		}
 		once = append(once, k)
 	}
 	return once
+}
+
+// listed is for an error: the first of many.
+func listed(about []string) string {
+	text := strings.Join(about[:min(len(about), maxListed)], "; ")
+	if len(about) > maxListed {
+		text += fmt.Sprintf("; and %d more", len(about)-maxListed)
+	}
+	return text
 }
 
 // unusable is why none of several keys can sign; errors.Is finds each reason.
@@ -82,7 +106,7 @@ type unusable struct {
 }
 
 func (e *unusable) Error() string {
-	return fmt.Sprintf("maskinporten: none of the %d keys in the file can sign: %s", len(e.errs), strings.Join(e.about, "; "))
+	return fmt.Sprintf("maskinporten: none of the %d keys in the file can sign: %s", len(e.errs), listed(e.about))
 }
 
 func (e *unusable) Unwrap() []error { return e.errs }

@@ -4,12 +4,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 	"github.com/stretchr/testify/assert"
 )
 
 // TestNoneOfTheKeys keeps the text, which an operator has to go by, and finds each reason.
 func TestNoneOfTheKeys(t *testing.T) {
-	_, err := choose([]namedKey{{"sign", privateKey(t, "key")}, {"", privateKey(t, "weak")}}, certificates(t, "sign", "ca"), time.Now(), "")
+	_, err := (&Content{
+		keys:   []namedKey{{name: "sign", key: privateKey(t, "key")}, {key: privateKey(t, "weak")}},
+		certs:  parsed(certificates(t, "sign", "ca")),
+		budget: p12.NewBudget(),
+	}).Key("", time.Now())
 	assert.EqualError(t, err, `maskinporten: none of the 2 keys in the file can sign: `+
 		`"sign": the key cannot sign for Maskinporten: the Key Usage of the certificate of "MASKINPORTEN FOR GO" is Non-Repudiation and lacks Digital Signature; `+
 		`the issuer delivers two or three files: take the one whose Key Usage has it; `+

@@ -4,40 +4,38 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"fmt"
+	"strings"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
 
 // Content is what a keystore holds, before anybody judges what it is good for
 // and when.
 type Content struct {
-	Certificates []*x509.Certificate
-	ID           string // of a JWK
+	Certificates []*x509.Certificate // those that crypto/x509 does not parse with what else can be read of them
+	ID           string              // of a JWK
 
-	keys []namedKey
+	certs  []certificate
+	keys   []namedKey
+	jwk    *Key
+	remedy string // how to choose among several keys
+	budget *p12.Budget
 }
 
 // Open reads a keystore: PKCS#12, PEM or JWK, told apart by what is in it.
-func Open(data []byte, password string) (*Content, error) {
-	text := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+func Open(data []byte, password string) (*Content, error) { return open(password, data) }
+
+// open is Open for what may be in several files that belong together.
+func open(password string, files ...[]byte) (*Content, error) {
 	switch {
-	case bytes.HasPrefix(text, []byte("{")):
-		key, err := JWK(data)
-		if err != nil {
-			return nil, err
-		}
-		return &Content{ID: key.ID, keys: []namedKey{{key.ID, key.Signer()}}}, nil
-	case bytes.Contains(data, []byte("PRIVATE KEY-----")):
-		var found pemContent
-		if err := found.readAll(data); err != nil {
-			return nil, err
-		}
-		return &Content{Certificates: found.certs, keys: found.keys}, nil
+	case len(files) > 1, isPEM(files[0]):
+		return openPEM(files...)
+	case isJWK(files[0]):
+		return openJWK(files[0])
 	}
-	store, err := openPKCS12(data, password)
-	if err != nil {
-		return nil, err
-	}
-	return &Content{Certificates: store.Certificates, keys: keysOf(store)}, nil
+	return openPKCS12(files[0], password)
 }
 
 // Keys returns the private keys, of whatever kind.
@@ -51,17 +49,75 @@ func (c *Content) Keys() []crypto.PrivateKey {
 
 // Key returns the one key that can sign for Maskinporten at the time now: as
 // registered under id on the client, or, if that is empty, with its certificates.
+// The id of a JWK gives way to one that is given.
 func (c *Content) Key(id string, now time.Time) (*Key, error) {
-	if id == "" {
-		id = c.ID
+	switch {
+	case c.jwk == nil:
+		return c.choose(id, now)
+	case id == "" && c.ID == "":
+		return nil, ErrNoKeyID
+	case id == "" || id == c.ID:
+		return c.jwk, nil
 	}
-	if id != "" && len(c.Certificates) == 0 && len(c.keys) == 1 {
-		signer, _ := c.keys[0].key.(crypto.Signer)
-		return NewRegistered(signer, id)
+	key := c.jwk.WithID(id)
+	if c.ID != "" {
+		key.Notes = append(key.Notes[:len(key.Notes):len(key.Notes)],
+			fmt.Sprintf("the JWK's kid is %s, and the key id that is configured, %s, stands in its place", quoted(c.ID), quoted(id)))
 	}
-	key, err := choose(c.keys, c.Certificates, now, "leave only one of them in the file")
-	if err != nil || id == "" {
-		return key, err
+	return key, nil
+}
+
+// add takes a certificate.
+func (c *Content) add(cert certificate) {
+	c.certs = append(c.certs, cert)
+	c.Certificates = append(c.Certificates, cert.Certificate)
+}
+
+// isPEM reports whether data is PEM with a key in it, or base64 of that.
+func isPEM(data []byte) bool {
+	for range maxUnwrapped + 1 {
+		if looksLikePEM(data) {
+			return strings.Contains(upperASCII(string(p12.DecodeText(data))), "PRIVATE KEY-")
+		}
+		inner, ok := unwrapped(data)
+		if !ok {
+			return false
+		}
+		data = inner
 	}
-	return key.WithID(id), nil
+	return false
+}
+
+// isJWK reports whether data is a JWK, a set of them, or base64 of that.
+func isJWK(data []byte) bool {
+	for range maxUnwrapped + 1 {
+		text := bytes.TrimSpace(p12.DecodeText(data))
+		if len(text) > 0 && text[0] == '{' {
+			if _, ok := p12.Enveloped(text); !ok {
+				return true
+			}
+		}
+		inner, ok := unwrapped(data)
+		if !ok {
+			return false
+		}
+		data = inner
+	}
+	return false
+}
+
+// unwrapped takes base64, a data URI or a key vault's answer off.
+func unwrapped(data []byte) (inner []byte, ok bool) {
+	text := bytes.Trim(p12.DecodeText(data), " \t\r\n\"'")
+	if inner, ok := p12.Enveloped(text); ok {
+		text = inner
+		if looksLikePEM(text) {
+			return text, true
+		}
+	}
+	if len(text) == 0 {
+		return nil, false
+	}
+	inner, err := decodeBase64(string(text))
+	return inner, err == nil && len(inner) > 0
 }

@@ -16,5 +16,6 @@ var (
 	ErrUnusableKey            = errors.New("maskinporten: the key cannot sign for Maskinporten")
 	ErrCertificateExpired     = errors.New("maskinporten: the certificate has expired")
 	ErrCertificateNotYetValid = errors.New("maskinporten: the certificate is not valid yet")
+	ErrMalformedCertificate   = errors.New("maskinporten: a certificate is not as X.509 demands")
 	ErrMissingIntermediate    = errors.New("maskinporten: the issuer's certificate is missing")
 )

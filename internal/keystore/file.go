@@ -1,153 +1,228 @@
 package keystore
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
+	"hash/maphash"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
 )
 
-// File is a key in files, which are looked at each time it is asked for and
-// read again when they have changed. It is safe for concurrent use.
-type File struct {
-	paths []string
-	load  func(files [][]byte) (*Key, error) // holds the password, where no print reaches it
+// How long a caller waits for files that are slow to read or load: shorter when
+// there is a key to go on with, so that a mount that hangs costs no token.
+const (
+	maxWait        = 10 * time.Second
+	maxWaitWithKey = 2 * time.Second
+)
 
-	mu        sync.Mutex
-	seen      []os.FileInfo // of the files as they were last read
-	last      *Key          // the last that loaded
-	err       error         // why what was read last did not load
-	retryLoad bool          // whether it may load later, unchanged
+// maxHanging bounds the reads that are left behind because they hang.
+const maxHanging = 3
+
+// File is a key in files, which are read each time it is asked for: that is
+// seldom, and cheaper than to find out whether it is needed. Only what has
+// changed is loaded. It is safe for concurrent use.
+//
+// What could be secret, the password and a path that is none, stands in funcs,
+// where no print reaches it.
+type File struct {
+	read func() ([][]byte, error)
+	load func(files [][]byte) (*Key, error)
+	name func() string // of the files, for errors and the log
+
+	mu      sync.Mutex
+	turn    *turn // the read under way
+	hanging int   // reads that have been left behind, and still hang
+	warning error // not logged yet
+	state
+}
+
+// state is what the files held when they were read last.
+type state struct {
+	seen      string // a fingerprint of it
+	last      *Key   // the last that loaded
+	err       error  // why what was read last did not load
+	retryLoad bool   // whether it may load later, unchanged
+}
+
+// turn is one look at the files.
+type turn struct {
+	done  chan struct{}
+	began time.Time
+	late  bool // somebody has stopped waiting for it
+	state
 }
 
 // NewFile returns the key that load makes of the content of the files.
 func NewFile(load func(files [][]byte) (*Key, error), paths ...string) *File {
-	return &File{paths: paths, load: load}
+	return newFile(pathList{paths: paths}, load)
 }
 
-// StoreFile returns the key in a keystore, PKCS#12 or PEM. The password may be
-// in a file of its own, whose line break at the end does not count. An id that
-// is not empty is the key's.
+// StoreFile returns the key in a keystore: PKCS#12, PEM or JWK, told apart
+// by what is in it. An existing path is taken whole; else it may be a list, separated
+// as [os.PathListSeparator] says, of PEM files that belong together. A folder is
+// one with the files tls.key and tls.crt. The password may be in a file of its
+// own.
 func StoreFile(path, password, passwordPath, id string) *File {
-	paths := []string{path}
-	if passwordPath != "" {
-		paths = append(paths, passwordPath)
-	}
-	return NewFile(func(files [][]byte) (*Key, error) {
+	list := pathList{paths: []string{path}, split: true, password: password, passwordPath: passwordPath}
+	return newFile(list, func(files [][]byte) (*Key, error) {
 		password := password
 		if passwordPath != "" {
-			password = strings.TrimRight(string(files[1]), "\r\n")
+			password = string(files[len(files)-1])
+			files = files[:len(files)-1]
 		}
-		var (
-			key *Key
-			err error
-		)
-		if bytes.Contains(files[0], []byte("PRIVATE KEY-----")) {
-			key, err = PEM(files[0])
-		} else {
-			key, err = PKCS12(files[0], password)
+		content, err := open(password, files...)
+		if err != nil {
+			return nil, err
 		}
-		if err != nil || id == "" {
-			return key, err
-		}
-		return key.WithID(id), nil
-	}, paths...)
+		return content.Key(id, time.Now())
+	})
+}
+
+func newFile(list pathList, load func(files [][]byte) (*Key, error)) *File {
+	return &File{read: list.read, load: load, name: list.String}
 }
 
 // Key returns the key as the files have it. If what is new there does not load,
-// it is the last that did, and log says so once.
-func (f *File) Key(log *slog.Logger) (*Key, error) {
+// or hangs, it is the last that did, and log says so once.
+func (f *File) Key(ctx context.Context, log *slog.Logger) (*Key, error) {
+	now := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, f.patience(now))
+	defer cancel()
+	var found state
+	for {
+		t, own := f.take(now)
+		select {
+		case <-t.done:
+		case <-ctx.Done():
+			return f.without(ctx, t, now, log)
+		}
+		if own {
+			found = t.state
+			break
+		}
+	}
+	f.tell(log)
+	if found.err != nil && !found.last.good(now) {
+		return nil, fmt.Errorf("%s: %w", f.name(), found.err)
+	}
+	return found.last, nil
+}
+
+// Last returns the key that loaded last; nil if none has.
+func (f *File) Last() *Key {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := time.Now()
-	// Before the files are read: what is written meanwhile is seen next time.
-	infos := f.stat()
-	changed := !unchanged(f.seen, infos)
-	if changed || f.retryLoad {
-		f.read(infos, now)
-		if f.err != nil && f.last != nil && changed {
-			log.Warn("maskinporten: the changed credential file does not load; the last good credential stays in use",
-				"file", strings.Join(f.paths, ", "), "error", f.err.Error())
-		}
-	}
-	if f.err != nil && (f.last == nil || f.last.Usable(now) != nil) {
-		return nil, fmt.Errorf("%s: %w", strings.Join(f.paths, ", "), f.err)
-	}
-	return f.last, nil
+	return f.last
 }
 
-func (f *File) read(infos []os.FileInfo, now time.Time) {
-	f.seen, f.retryLoad = infos, false
-	files := make([][]byte, len(f.paths))
-	for i, path := range f.paths {
-		if files[i], f.err = readFile(path); f.err != nil {
-			f.retryLoad = true // permissions may be mended without a change to the file
+func (f *File) patience(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last.good(now) {
+		return maxWaitWithKey
+	}
+	return maxWait
+}
+
+// take returns the turn under way, or begins one, which is the caller's own.
+// What was written before a call is seen by it: nobody shares a turn. One that
+// hangs is left behind.
+func (f *File) take(now time.Time) (t *turn, own bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.turn != nil {
+		if !f.turn.late || f.hanging == maxHanging {
+			return f.turn, false
+		}
+		f.hanging++
+	}
+	t = &turn{done: make(chan struct{}), began: now, state: f.state}
+	f.turn = t
+	go f.run(t)
+	return t, true
+}
+
+// run looks at the files. It may hang, in a file system that does not answer.
+func (f *File) run(t *turn) {
+	defer close(t.done)
+	before := t.state
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.turn != t {
+			f.hanging--
 			return
 		}
-	}
-	key, err := f.load(files)
-	if f.err = err; err == nil {
-		f.last = key
+		f.turn = nil
+		f.state = t.state
+		if t.err != nil && t.last != nil && t.seen != before.seen {
+			f.warning = t.err
+		}
+	}()
+	files, err := f.read()
+	seen := fingerprint(files, err)
+	if seen == t.seen && !t.retryLoad {
 		return
 	}
-	// A certificate may be put in place before it begins to be valid, and a
-	// file that is being written may change once more within the clock's tick.
-	f.retryLoad = errors.Is(err, ErrCertificateNotYetValid) || recentlyModified(infos, now)
+	t.seen, t.retryLoad = seen, false
+	var key *Key
+	if err == nil {
+		key, err = f.load(files)
+	}
+	if t.err = err; err == nil {
+		t.last = key
+		return
+	}
+	// A certificate may be put in place before it begins to be valid.
+	t.retryLoad = errors.Is(err, ErrCertificateNotYetValid)
 }
 
-// maxFile is over what any of the loaders takes, so that they say so.
-const maxFile = 3 << 20
+// without returns the last good key to a caller for whom the files are too slow.
+func (f *File) without(ctx context.Context, t *turn, now time.Time, log *slog.Logger) (*Key, error) {
+	f.mu.Lock()
+	if time.Since(t.began) >= maxWaitWithKey {
+		if !t.late && f.last != nil {
+			f.warning = fmt.Errorf("reading takes too long: %w", ctx.Err())
+		}
+		t.late = true
+	}
+	last := f.last
+	f.mu.Unlock()
+	f.tell(log)
+	if !last.good(now) {
+		return nil, fmt.Errorf("%s: reading takes too long: %w", f.name(), ctx.Err())
+	}
+	return last, nil
+}
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// tell logs a warning that is pending, under no lock: a log may hang, too.
+func (f *File) tell(log *slog.Logger) {
+	f.mu.Lock()
+	warning := f.warning
+	f.warning = nil
+	f.mu.Unlock()
+	if warning != nil {
+		log.Warn("maskinporten: the changed credential file does not load; the last good credential stays in use",
+			"file", f.name(), "error", warning.Error())
+	}
+}
+
+// good reports whether there is a key that may sign.
+func (k *Key) good(now time.Time) bool { return k != nil && k.Usable(now) == nil }
+
+// seed makes fingerprints useless to whoever sees one and guesses passwords.
+var seed = maphash.MakeSeed()
+
+func fingerprint(files [][]byte, err error) string {
 	if err != nil {
-		return nil, err
+		return "error: " + err.Error()
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile))
-}
-
-// stat follows symbolic links, which is how Kubernetes replaces a secret. A
-// file that is not there is nil.
-func (f *File) stat() []os.FileInfo {
-	infos := make([]os.FileInfo, len(f.paths))
-	for i, path := range f.paths {
-		if info, err := os.Stat(path); err == nil {
-			infos[i] = info
-		}
+	var seen strings.Builder
+	for _, file := range files {
+		fmt.Fprintf(&seen, "%d:%x ", len(file), maphash.Bytes(seed, file))
 	}
-	return infos
-}
-
-func unchanged(a, b []os.FileInfo) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] == nil || b[i] == nil {
-			if a[i] != b[i] {
-				return false
-			}
-			continue
-		}
-		if !os.SameFile(a[i], b[i]) || a[i].Size() != b[i].Size() || !a[i].ModTime().Equal(b[i].ModTime()) {
-			return false
-		}
-	}
-	return true
-}
-
-// recentlyModified reports whether a file was changed just now.
-func recentlyModified(infos []os.FileInfo, now time.Time) bool {
-	for _, info := range infos {
-		if info != nil && now.Sub(info.ModTime()).Abs() < 2*time.Second {
-			return true
-		}
-	}
-	return false
+	return seen.String()
 }

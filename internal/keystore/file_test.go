@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -38,7 +39,7 @@ func (d *secretDir) write(name string, content []byte, at time.Time) {
 
 // subject is whose key the file has, or its error.
 func (d *secretDir) subject(f *File) string {
-	key, err := f.Key(slog.New(slog.NewTextHandler(&d.log, nil)))
+	key, err := f.Key(context.Background(), slog.New(slog.NewTextHandler(&d.log, nil)))
 	if err != nil {
 		return err.Error()
 	}
@@ -56,7 +57,7 @@ const (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-func loadPEM(files [][]byte) (*Key, error) { return PEM(files...) }
+func loadPEM(files [][]byte) (*Key, error) { return PEM("", files...) }
 
 var longAgo = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -122,7 +123,7 @@ func TestPasswordFile(t *testing.T) {
 	assert.Equal(t, ours, d.subject(source))
 	assert.Equal(t, 1, d.warnings())
 	d.write("password", []byte("changeit"), longAgo.Add(time.Second))
-	before, err := source.Key(quiet)
+	before, err := source.Key(context.Background(), quiet)
 	require.NoError(t, err)
 	assert.Len(t, before.Chain, 3)
 	assert.Equal(t, 1, d.warnings())
@@ -157,12 +158,12 @@ func TestNoFileYet(t *testing.T) {
 	d := newSecretDir(t)
 	source := NewFile(func(files [][]byte) (*Key, error) { return JWK(files[0]) }, d.file("jwk.json"))
 	for range 2 {
-		_, err := source.Key(quiet)
+		_, err := source.Key(context.Background(), quiet)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 		assert.ErrorContains(t, err, d.file("jwk.json"))
 	}
 	d.write("jwk.json", []byte(privateJWK(t, nil)), longAgo)
-	key, err := source.Key(quiet)
+	key, err := source.Key(context.Background(), quiet)
 	require.NoError(t, err)
 	assert.Equal(t, "min-nøkkel", key.ID)
 	assert.Zero(t, d.warnings())
@@ -174,19 +175,19 @@ func TestCertificateInPlaceEarly(t *testing.T) {
 		d := newSecretDir(t)
 		d.write("key.p12", stored(t, "openssl-modern.p12"), longAgo)
 		source := StoreFile(d.file("key.p12"), "changeit", "", "")
-		old, err := source.Key(quiet)
+		old, err := source.Key(context.Background(), quiet)
 		require.NoError(t, err)
 		d.write("key.p12", stored(t, "openssl-future.p12"), longAgo.Add(time.Second))
 		for range 3 {
 			assert.Equal(t, ours, d.subject(source))
 		}
 		assert.Equal(t, 1, d.warnings())
-		key, err := source.Key(quiet)
+		key, err := source.Key(context.Background(), quiet)
 		require.NoError(t, err)
 		assert.Same(t, old, key)
 
 		time.Sleep(time.Until(time.Date(2049, 6, 1, 0, 0, 0, 0, time.UTC)))
-		key, err = source.Key(quiet)
+		key, err = source.Key(context.Background(), quiet)
 		require.NoError(t, err)
 		assert.NotSame(t, old, key)
 		assert.Equal(t, certificates(t, "future")[0], key.Chain[0])
@@ -204,7 +205,7 @@ func TestLastGoodExpired(t *testing.T) {
 		d.write("key.p12", []byte("renewed?"), longAgo.Add(time.Second))
 		assert.Equal(t, ours, d.subject(source))
 		time.Sleep(3 * 365 * 24 * time.Hour)
-		_, err := source.Key(quiet)
+		_, err := source.Key(context.Background(), quiet)
 		assert.ErrorIs(t, err, ErrNotKeystore)
 	})
 }
@@ -218,7 +219,7 @@ func TestFileBeingWritten(t *testing.T) {
 	now := time.Now()
 	d.write("key.pem", half, now)
 	source := NewFile(loadPEM, d.file("key.pem"))
-	_, err := source.Key(quiet)
+	_, err := source.Key(context.Background(), quiet)
 	require.Error(t, err)
 	d.write("key.pem", whole, now)
 	assert.Equal(t, ours, d.subject(source))
@@ -234,7 +235,7 @@ func TestUnchangedFileIsNotReadAgain(t *testing.T) {
 			return &Key{}, result
 		}, d.file("key"))
 		for range 5 {
-			_, err := source.Key(quiet)
+			_, err := source.Key(context.Background(), quiet)
 			assert.ErrorIs(t, err, result)
 		}
 	}
@@ -250,7 +251,7 @@ func TestReplacedWhileInUse(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				key, err := source.Key(quiet)
+				key, err := source.Key(context.Background(), quiet)
 				if assert.NoError(t, err) {
 					assert.Contains(t, []string{ours, theirs}, key.Chain[0].Subject.CommonName)
 				}

@@ -21,7 +21,7 @@ func FuzzPKCS12(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
-		key, err := PKCS12(data, password)
+		key, err := PKCS12(data, password, "")
 		checkFuzzed(t, key, err)
 		key, err = PKCS12Named(data, password, "auth")
 		checkFuzzed(t, key, err)
@@ -35,7 +35,7 @@ func FuzzPEM(f *testing.F) {
 	f.Add(bundle(f, "key", "leaf"), []byte(nil))
 	f.Add(stored(f, "openssl-modern.p12"), []byte("\xef\xbb\xbf"))
 	f.Fuzz(func(t *testing.T, one, other []byte) {
-		key, err := PEM(one, other)
+		key, err := PEM("", one, other)
 		checkFuzzed(t, key, err)
 	})
 }

@@ -2,40 +2,90 @@ package keystore
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
 
 // maxJWK bounds what is parsed; a key of 4096 bits comes to 3.5 kB.
 const maxJWK = 64 << 10
 
+// maxPrimes is how many primes a key may have (RFC 7518, section 6.3.2.7); all
+// but the oldest have two.
+const maxPrimes = 4
+
 // jwk is a private key in a JSON Web Key (RFC 7517; RFC 7518, section 6.3).
 type jwk struct {
-	Kty string    `json:"kty"`
-	Kid string    `json:"kid"`
-	N   base64URL `json:"n"`
-	E   base64URL `json:"e"`
-	D   base64URL `json:"d"`
-	P   base64URL `json:"p"`
-	Q   base64URL `json:"q"`
+	Kty string          `json:"kty"`
+	Kid json.RawMessage `json:"kid"`
+	Use string          `json:"use"`
+	Alg string          `json:"alg"`
+	Exp json.RawMessage `json:"exp"`
+	N   base64URL       `json:"n"`
+	E   base64URL       `json:"e"`
+	D   base64URL       `json:"d"`
+	P   base64URL       `json:"p"`
+	Q   base64URL       `json:"q"`
+	Oth []struct {
+		R base64URL `json:"r"`
+	} `json:"oth"`
 }
 
+// ErrNoKeyID is returned for a JWK without kid, if no other id is given.
+var ErrNoKeyID = errors.New("maskinporten: the JWK has no kid: give the id under which it is registered on the client (MASKINPORTEN_KEY_ID)")
+
 // JWK reads a private RSA key from a JWK (RFC 7517): as it is, as base64, or in
-// a set with no other key. Its kid is the key's id, and may be empty.
+// a set with no other private RSA key.
 func JWK(data []byte) (*Key, error) {
+	content, err := openJWK(data)
+	if err != nil {
+		return nil, err
+	}
+	return content.Key("", time.Now())
+}
+
+func openJWK(data []byte) (*Content, error) {
+	keys, err := readJWKs(data)
+	if err != nil {
+		return nil, err
+	}
+	picked, err := pickJWK(keys)
+	if err != nil {
+		return nil, err
+	}
+	private, err := picked.private()
+	if err != nil {
+		return nil, err
+	}
+	key, err := NewRegistered(private, picked.id())
+	if err != nil {
+		return nil, err
+	}
+	key.Expires, key.Notes = picked.expires(), picked.notes()
+	return &Content{ID: key.ID, jwk: key, keys: []namedKey{{name: key.ID, key: private}}}, nil
+}
+
+func readJWKs(data []byte) ([]jwk, error) {
 	if len(data) > maxJWK {
 		return nil, fmt.Errorf("%w: the JWK is over 64 KiB", ErrNotKeystore)
 	}
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	data = bytes.TrimSpace(p12.DecodeText(data))
 	if len(data) == 0 || data[0] != '{' {
 		// What is in it stays out of the error: it may be the key all the same.
 		decoded, err := decodeBase64(string(data))
 		if err != nil || len(decoded) == 0 {
-			return nil, fmt.Errorf("%w: the JWK is neither JSON nor base64 of it", ErrNotKeystore)
+			return nil, fmt.Errorf("%w: the JWK is neither JSON nor base64 of it%s", ErrNotKeystore, nameNotContent(data))
 		}
 		data = decoded
 	}
@@ -46,37 +96,97 @@ func JWK(data []byte) (*Key, error) {
 	if json.Unmarshal(data, &set) != nil {
 		return nil, fmt.Errorf("%w: the JWK is not valid JSON, or a number in it not base64url", ErrNotKeystore)
 	}
-	key := set.jwk
-	switch {
-	case len(set.Keys) == 1:
-		key = set.Keys[0]
-	case len(set.Keys) > 1:
-		var kids []string
-		for _, k := range set.Keys[:min(len(set.Keys), 10)] {
-			kids = append(kids, quoted(k.Kid))
+	if len(set.Keys) == 0 {
+		return []jwk{set.jwk}, nil
+	}
+	return set.Keys, nil
+}
+
+// pickJWK returns the private RSA key of a set. Public halves, the same key
+// twice and keys of other kinds may stand beside it.
+func pickJWK(keys []jwk) (*jwk, error) {
+	if len(keys) == 1 {
+		return &keys[0], nil
+	}
+	var private []jwk
+	for _, k := range keys {
+		same := func(o jwk) bool { return bytes.Equal(o.N, k.N) && o.id() == k.id() }
+		if k.rsa() && len(k.D) > 0 && !slices.ContainsFunc(private, same) {
+			private = append(private, k)
 		}
-		return nil, fmt.Errorf("%w: the JWK set has %d keys (%s): give the one that is registered on the client", ErrAmbiguousKey, len(set.Keys), strings.Join(kids, ", "))
 	}
-	private, err := key.private()
-	if err != nil {
-		return nil, err
+	switch len(private) {
+	case 0:
+		return nil, fmt.Errorf("%w in the JWK set: none of its %d keys is a private RSA key", ErrNoKey, len(keys))
+	case 1:
+		return &private[0], nil
 	}
-	return NewRegistered(private, key.Kid)
+	var kids []string
+	for _, k := range private[:min(len(private), maxListed)] {
+		kids = append(kids, quoted(k.id()))
+	}
+	return nil, fmt.Errorf("%w: the JWK set has %d private keys (%s): give the one that is registered on the client", ErrAmbiguousKey, len(private), strings.Join(kids, ", "))
+}
+
+// rsa reports whether k is an RSA key. Azure Key Vault calls one that lies in an
+// HSM RSA-HSM, and keeps the private part.
+func (k *jwk) rsa() bool { return k.Kty == "RSA" || k.Kty == "RSA-HSM" }
+
+// id returns the kid, which some programs write as a number.
+func (k *jwk) id() string {
+	var s string
+	if json.Unmarshal(k.Kid, &s) == nil {
+		return s
+	}
+	var n json.Number
+	if json.Unmarshal(k.Kid, &n) == nil {
+		return n.String()
+	}
+	return ""
+}
+
+// expires returns when the key's time on the client is over. The member is not
+// in RFC 7517; Digdir's self-service API has it.
+func (k *jwk) expires() time.Time {
+	var seconds int64
+	if json.Unmarshal(k.Exp, &seconds) != nil || seconds <= 0 || seconds > 1<<40 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
+
+// notes says what the key states about its use that grants do not go by.
+func (k *jwk) notes() (notes []string) {
+	if k.Use != "" && k.Use != "sig" {
+		notes = append(notes, fmt.Sprintf("the JWK's use is %s, not sig: Maskinporten takes keys for signing only", quoted(k.Use)))
+	}
+	if k.Alg != "" && k.Alg != "RS256" {
+		notes = append(notes, fmt.Sprintf("the JWK's alg is %s, and grants are signed with RS256: it has to be registered for that", quoted(k.Alg)))
+	}
+	return notes
 }
 
 func (k *jwk) private() (*rsa.PrivateKey, error) {
 	switch {
 	case k.Kty == "":
 		return nil, fmt.Errorf("%w: the JSON is no JWK, for it has no kty", ErrNotKeystore)
-	case k.Kty != "RSA":
+	case !k.rsa():
 		return nil, fmt.Errorf("%w: the JWK's kty is %s, and Maskinporten takes RSA only", ErrUnusableKey, quoted(k.Kty))
+	case len(k.D) == 0 && k.Kty == "RSA-HSM":
+		return nil, fmt.Errorf("%w: the JWK is of a key that stays in an HSM (RSA-HSM): sign there, with a crypto.Signer for NewKeyCredential", ErrNoKey)
 	case len(k.D) == 0:
 		return nil, fmt.Errorf("%w: the JWK holds only the public key", ErrNoKey)
-	case len(k.P) == 0 || len(k.Q) == 0:
-		return nil, fmt.Errorf("%w: the JWK lacks the primes p and q: export it with them", ErrUnusableKey)
+	case len(k.Oth) > maxPrimes-2:
+		return nil, fmt.Errorf("%w: the JWK has %d primes, and %d are the most", ErrUnusableKey, len(k.Oth)+2, maxPrimes)
+	case (len(k.P) == 0) != (len(k.Q) == 0), len(k.P) == 0 && len(k.Oth) > 0:
+		return nil, fmt.Errorf("%w: the JWK has only some of its primes: give p and q, or neither", ErrUnusableKey)
 	}
 	damaged := fmt.Errorf("%w: the numbers of the JWK do not make a key", ErrUnusableKey)
-	for _, number := range []base64URL{k.N, k.D, k.P, k.Q} {
+	numbers := []base64URL{k.N, k.D, k.P, k.Q}
+	for _, prime := range k.Oth {
+		numbers = append(numbers, prime.R)
+	}
+	for _, number := range numbers {
 		if len(number) > maxRSABits/8 {
 			return nil, damaged
 		}
@@ -85,16 +195,42 @@ func (k *jwk) private() (*rsa.PrivateKey, error) {
 	if !e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 {
 		return nil, damaged
 	}
-	key := &rsa.PrivateKey{
-		PublicKey: rsa.PublicKey{N: k.N.int(), E: int(e.Int64())},
-		D:         k.D.int(),
-		Primes:    []*big.Int{k.P.int(), k.Q.int()},
+	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: k.N.int(), E: int(e.Int64())}, D: k.D.int()}
+	if len(k.P) > 0 {
+		for _, prime := range numbers[2:] {
+			key.Primes = append(key.Primes, prime.int())
+		}
 	}
-	if key.N.Sign() == 0 || key.Validate() != nil {
+	if !consistent(key) {
 		return nil, damaged
 	}
-	key.Precompute()
 	return key, nil
+}
+
+// consistent reports whether the numbers make a key, and prepares it. Primes are
+// not needed (RFC 7518, section 6.3.2), only slower to do without; crypto/rsa
+// does not check a key that has not two, so that one shows what it can.
+func consistent(key *rsa.PrivateKey) bool {
+	if key.N.Sign() == 0 || key.N.BitLen() < 1024 {
+		return false
+	}
+	product := big.NewInt(1)
+	for _, prime := range key.Primes {
+		if prime.BitLen() < 2 {
+			return false
+		}
+		product.Mul(product, prime)
+	}
+	if len(key.Primes) > 0 && product.Cmp(key.N) != 0 {
+		return false
+	}
+	key.Precompute()
+	if len(key.Primes) == 2 {
+		return key.Validate() == nil
+	}
+	digest := sha256.Sum256(nil)
+	signature, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	return err == nil && rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature) == nil
 }
 
 type base64URL []byte

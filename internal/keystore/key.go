@@ -12,37 +12,40 @@
 package keystore
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
 
 // Key is a private key and what tells Maskinporten whose it is: its certificate
 // chain, leaf first, or the id under which it is registered on the client. It
 // is immutable.
 type Key struct {
-	Chain []*x509.Certificate
-	ID    string
+	Chain   []*x509.Certificate
+	ID      string
+	Expires time.Time // when a key without certificates expires, if that is known
+
+	// Notes are for the log: what is odd about the key, and no reason to refuse it.
+	Notes []string
 
 	// A func, because reflection does not reach what it has caught: printers
 	// that go through unexported fields must not find the private numbers.
 	signer func() crypto.Signer
+
+	problem error // why the chain cannot be used
 }
 
 // New returns the key of a signer with its certificates, which may be in any
 // order: the leaf is the one with the signer's public key.
 func New(signer crypto.Signer, certs []*x509.Certificate, now time.Time) (*Key, error) {
-	if err := checkKey(signer); err != nil {
-		return nil, err
-	}
-	chain, err := chainOf(signer.Public().(*rsa.PublicKey), certs, now)
-	if err != nil {
-		return nil, err
-	}
-	return &Key{Chain: chain, signer: func() crypto.Signer { return signer }}, nil
+	return newKey(signer, newPool(parsed(certs), now, p12.NewBudget()), "")
 }
 
 // NewRegistered returns a key without certificates. Its id may be empty.
@@ -53,8 +56,35 @@ func NewRegistered(signer crypto.Signer, id string) (*Key, error) {
 	return &Key{ID: id, signer: func() crypto.Signer { return signer }}, nil
 }
 
-// Signer returns the private key.
-func (k *Key) Signer() crypto.Signer { return k.signer() }
+func newKey(signer crypto.Signer, certs *pool, id string) (*Key, error) {
+	key, err := NewRegistered(signer, id)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := certs.chain(signer.Public().(*rsa.PublicKey))
+	if id != "" && (errors.Is(err, ErrNoCertificate) || errors.Is(err, ErrKeyMismatch)) {
+		return key, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range chain {
+		key.Chain = append(key.Chain, c.Certificate)
+		if c.problem != nil && key.problem == nil {
+			key.problem = fmt.Errorf("%w: that of %s, issued by %s: %w; order a new one, or register the key on the client and give its id: WithKeyID, MASKINPORTEN_KEY_ID",
+				ErrMalformedCertificate, quoted(c.Subject.CommonName), quoted(c.Issuer.CommonName), c.problem)
+		}
+	}
+	return key, nil
+}
+
+// Signer returns the private key; nil for the zero Key.
+func (k *Key) Signer() crypto.Signer {
+	if k.signer == nil {
+		return nil
+	}
+	return k.signer()
+}
 
 // WithID returns k registered under an id.
 func (k *Key) WithID(id string) *Key {
@@ -65,41 +95,39 @@ func (k *Key) WithID(id string) *Key {
 
 // Usable reports why k may not sign now; nil if it may.
 func (k *Key) Usable(now time.Time) error {
-	if len(k.Chain) == 0 {
-		return nil
-	}
-	if err := checkDates(k.Chain[0], now); err != nil {
-		return err
+	if len(k.Chain) > 0 {
+		if err := checkDates(k.Chain[0], now); err != nil {
+			return err
+		}
 	}
 	return k.Complete()
 }
 
-// Complete reports why the chain is not one that Maskinporten takes: it wants
-// the leaf and its issuer at least (x5c holds the "full chain" in Digdir's
-// words).
+// Complete reports why k is not one that Maskinporten takes: it wants the leaf
+// and its issuer at least (x5c holds the "full chain" in Digdir's words), unless
+// the key has an id.
 func (k *Key) Complete() error {
-	if k.ID != "" || len(k.Chain) != 1 || selfIssued(k.Chain[0]) {
+	switch {
+	case k.signer == nil:
+		return fmt.Errorf("%w: the credential is empty: make one with LoadPKCS12, LoadPEM, LoadJWK or NewCredential", ErrNoKey)
+	case k.ID != "":
+		return nil
+	case k.problem != nil:
+		return k.problem
+	case len(k.Chain) != 1 || bytes.Equal(k.Chain[0].RawSubject, k.Chain[0].RawIssuer):
 		return nil
 	}
 	return fmt.Errorf("%w: %s is not in the file, and Maskinporten will refuse the chain without it: export the file anew with the whole chain, or load the key and all certificates with LoadPEM",
 		ErrMissingIntermediate, quoted(k.Chain[0].Issuer.CommonName))
 }
 
-func checkKey(signer crypto.Signer) error {
-	if signer == nil {
-		return fmt.Errorf("%w: the signer is nil", ErrNoKey)
+// describe tells k from others in an error.
+func (k *Key) describe() string {
+	if len(k.Chain) == 0 {
+		return fmt.Sprintf("RSA with %d bits, no certificate", k.Signer().Public().(*rsa.PublicKey).N.BitLen())
 	}
-	public, ok := signer.Public().(*rsa.PublicKey)
-	if !ok {
-		return fmt.Errorf("%w: it is an %s, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, kindOf(signer.Public()))
-	}
-	switch bits := public.N.BitLen(); {
-	case bits < 2048:
-		return fmt.Errorf("%w: it has %d bits, and Maskinporten takes 2048 at least", ErrUnusableKey, bits)
-	case bits > maxRSABits:
-		return fmt.Errorf("%w: it has %d bits, and %d are the most", ErrUnusableKey, bits, maxRSABits)
-	}
-	return nil
+	leaf := k.Chain[0]
+	return fmt.Sprintf("%s, Key Usage %s, expires %s", quoted(leaf.Subject.CommonName), KeyUsage(leaf), leaf.NotAfter.Format(time.DateOnly))
 }
 
 // kindOf names a key by its type, without what is in it.

@@ -2,91 +2,157 @@ package keystore
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/x509"
 	"encoding/asn1"
-	"encoding/pem"
+	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
-)
 
-// Bounds on PEM input, as internal/p12 has them on PKCS#12.
-const (
-	maxPEM     = 2 << 20 // bytes, all inputs together
-	maxPEMKeys = 16
-	maxPEMKey  = 6 << 10 // bytes of DER
-	maxPEMCert = 64 << 10
+	"github.com/maskinporten-go/maskinporten/internal/p12"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // PEM reads a private key and certificates from PEM, in any order, from one or
 // several inputs. Text between the blocks, such as the bag attributes that
 // openssl writes, does not matter. An encrypted key is refused with the command
-// that decrypts it.
-func PEM(blocks ...[]byte) (*Key, error) {
-	var found pemContent
-	if err := found.readAll(blocks...); err != nil {
+// that decrypts it. Certificates may be DER or PKCS#7 (.cer, .p7b), too. With an
+// id the key needs no certificate.
+func PEM(id string, inputs ...[]byte) (*Key, error) {
+	content, err := openPEM(inputs...)
+	if err != nil {
 		return nil, err
 	}
-	return choose(found.keys, found.certs, time.Now(), "leave only one of them in the PEM data")
+	return content.Key(id, time.Now())
 }
+
+func openPEM(inputs ...[]byte) (*Content, error) {
+	found := pemContent{Content: Content{budget: p12.NewBudget(), remedy: "leave only one of them in the PEM data"}}
+	size := 0
+	for _, data := range inputs {
+		if size += len(data); size > p12.MaxInput {
+			return nil, fmt.Errorf("%w: the PEM data is over 2 MiB", ErrNotKeystore)
+		}
+		if err := found.read(data, maxUnwrapped); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case len(found.keys) > 0:
+		return &found.Content, nil
+	case found.encrypted != "":
+		return nil, fmt.Errorf("%w: the key in the PEM data is encrypted: decrypt it with `%s` and load that", ErrUnsupportedEncryption, found.encrypted)
+	case found.blocks == 0:
+		return nil, fmt.Errorf("%w: there is no PEM block in it", ErrNotKeystore)
+	}
+	return nil, fmt.Errorf("%w in the PEM data%s", ErrNoKey, found.hint)
+}
+
+// maxUnwrapped is how often base64 around PEM is taken off.
+const maxUnwrapped = 2
 
 // pemContent is what the blocks held.
 type pemContent struct {
+	Content
 	blocks    int
-	keys      []namedKey
-	certs     []*x509.Certificate
 	encrypted string // the command for an encrypted key
 	hint      string // on a block that is not read
 }
 
-// readAll reads several inputs. That there is no key in them is an error.
-func (p *pemContent) readAll(blocks ...[]byte) error {
-	size := 0
-	for _, data := range blocks {
-		if size += len(data); size > maxPEM {
-			return fmt.Errorf("%w: the PEM data is over 2 MiB", ErrNotKeystore)
-		}
-		if err := p.read(data); err != nil {
-			return err
-		}
-	}
-	switch {
-	case len(p.keys) > 0:
+func (p *pemContent) read(data []byte, wrappings int) error {
+	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
-	case p.encrypted != "":
-		return fmt.Errorf("%w: the key in the PEM data is encrypted: decrypt it with `%s` and load that", ErrUnsupportedEncryption, p.encrypted)
-	case p.blocks == 0:
-		return notPEM(blocks)
 	}
-	return fmt.Errorf("%w in the PEM data%s", ErrNoKey, p.hint)
+	if !looksLikePEM(data) {
+		return p.readOther(data, wrappings)
+	}
+	certs, encrypted := len(p.certs), ""
+	err := eachBlock(pemText(data), func(n int, b pemBlock) error {
+		p.blocks++
+		if b.encrypted() {
+			encrypted = decryption(legacyCipher(b.headers), true)
+			return nil
+		}
+		if what := p12.Describe(b.der); b.label == "ENCRYPTED PRIVATE KEY" || what == p12.EncryptedKey && strings.HasSuffix(b.label, "PRIVATE KEY") {
+			encrypted = decryption(legacyAlgorithm(b.der), false)
+			return nil
+		}
+		switch err := p.block(b); {
+		case errors.Is(err, errDamagedKey):
+			return fmt.Errorf("%w: block %d of the PEM data (%s): %w", ErrUnusableKey, n, redact.Clean(b.label, 40), err)
+		case err != nil:
+			return fmt.Errorf("%w: block %d of the PEM data (%s): %w", ErrNotKeystore, n, redact.Clean(b.label, 40), err)
+		}
+		return nil
+	})
+	if encrypted != "" {
+		p.encrypted = encrypted
+		if len(p.certs) > certs {
+			p.encrypted = keepingAll(encrypted)
+		}
+	}
+	return err
 }
 
-func (p *pemContent) read(data []byte) error {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // Windows' editors begin with it, and the first block would be lost
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		p.blocks++
-		var err error
-		switch block.Type {
-		case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
-			err = p.certificate(block.Bytes)
-		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
-			if block.Headers["DEK-Info"] != "" { // RFC 1421, as openssl wrote keys before PKCS#8
-				p.encrypted = "openssl rsa -in key.pem -out decrypted.pem"
-				continue
-			}
-			err = p.key(block.Bytes)
-		case "ENCRYPTED PRIVATE KEY":
-			p.encrypted = "openssl pkey -in key.pem -out decrypted.pem"
-		case "OPENSSH PRIVATE KEY":
-			p.hint = ", only one in OpenSSH's format: convert it with `ssh-keygen -p -m PKCS8 -f key.pem`"
-		case "PUBLIC KEY", "RSA PUBLIC KEY":
-			p.hint = ", only a public one"
-		case "PKCS12":
-			p.hint = ", but PKCS#12: load it with LoadPKCS12"
+// block takes what is in a block: a label is wrong often enough, so that the
+// content decides between a key, a certificate and PKCS#7.
+func (p *pemContent) block(b pemBlock) error {
+	what := p12.Describe(b.der)
+	switch b.label {
+	case "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE":
+		switch what {
+		case p12.PrivateKey:
+			return p.key(b.der)
+		case p12.PKCS7:
+			return p.pkcs7(b.der)
+		case p12.PKCS12:
+			p.hint = ", but PKCS#12: load it with LoadPKCS12" // `certutil -encode` calls everything a certificate
+			return nil
 		}
-		if err != nil {
-			return err
+		return p.certificate(b.der)
+	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY", "ANY PRIVATE KEY":
+		if what == p12.Certificate {
+			return p.certificate(b.der)
 		}
+		return p.key(b.der)
+	case "PKCS7", "PKCS #7 SIGNED DATA", "CMS":
+		return p.pkcs7(b.der)
+	case "OPENSSH PRIVATE KEY":
+		p.hint = ", only one in OpenSSH's format: convert it with `ssh-keygen -p -m PKCS8 -f key.pem`"
+	case "PUBLIC KEY", "RSA PUBLIC KEY":
+		p.hint = ", only a public one"
+	case "PKCS12", "PFX":
+		p.hint = ", but PKCS#12: load it with LoadPKCS12"
+	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
+		p.hint = ", only a request for a certificate"
+	}
+	return nil
+}
+
+// readOther reads an input without PEM: DER, or base64 of something.
+func (p *pemContent) readOther(data []byte, wrappings int) error {
+	p.blocks++
+	var err error
+	switch what := p12.Describe(data); {
+	case what == p12.Certificate:
+		err = p.certificate(data)
+	case what == p12.PKCS7:
+		err = p.pkcs7(data)
+	case what == p12.PrivateKey:
+		err = p.key(data)
+	case what == p12.EncryptedKey:
+		p.encrypted = strings.Replace(decryption(legacyAlgorithm(data), false), "-in key.pem", "-inform DER -in key.der", 1)
+	case data[0] == asn1.TagSequence|0x20:
+		return fmt.Errorf("%w: it is DER: load a .p12 file with LoadPKCS12", ErrNotKeystore)
+	default:
+		if inner, ok := unwrapped(data); ok && wrappings > 0 {
+			p.blocks--
+			return p.read(inner, wrappings-1)
+		}
+		return fmt.Errorf("%w: there is no PEM block in it%s", ErrNotKeystore, nameNotContent(data))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKeystore, err)
 	}
 	return nil
 }
@@ -97,22 +163,44 @@ func (p *pemContent) certificate(der []byte) error {
 	if _, err := asn1.Unmarshal(der, &raw); err == nil {
 		der = raw.FullBytes
 	}
-	if len(der) > maxPEMCert {
-		return fmt.Errorf("%w: a certificate of %d bytes", ErrNotKeystore, len(der))
-	}
-	cert, err := x509.ParseCertificate(der)
+	cert, err := parseCertificate(der)
 	if err != nil {
-		return fmt.Errorf("%w: a PEM certificate: %w", ErrNotKeystore, err)
+		return err
 	}
-	p.certs = append(p.certs, cert)
+	p.add(cert)
+	return nil
+}
+
+// pkcs7 takes the certificates out of SignedData (RFC 2315, section 9.1).
+func (p *pemContent) pkcs7(ber []byte) error {
+	der, err := p12.DER(ber)
+	if err != nil {
+		return fmt.Errorf("PKCS#7: %w", err)
+	}
+	for _, outer := range elements(der) {
+		for _, content := range elements(outer.Bytes) {
+			if content.Class != asn1.ClassContextSpecific {
+				continue
+			}
+			for _, signed := range elements(content.Bytes) {
+				for _, field := range elements(signed.Bytes) {
+					if field.Class != asn1.ClassContextSpecific || field.Tag != 0 {
+						continue
+					}
+					for _, cert := range elements(field.Bytes) {
+						if err := p.certificate(cert.FullBytes); err != nil {
+							return err
+						}
+					}
+				}
+			}
+		}
+	}
 	return nil
 }
 
 func (p *pemContent) key(der []byte) error {
-	if len(p.keys) == maxPEMKeys || len(der) > maxPEMKey {
-		return fmt.Errorf("%w: more than %d keys, or one over %d bytes, in the PEM data", ErrNotKeystore, maxPEMKeys, maxPEMKey)
-	}
-	key, err := parsePEMKey(der)
+	key, err := parsePrivateKey(der, p.budget)
 	if err != nil {
 		return err
 	}
@@ -120,31 +208,84 @@ func (p *pemContent) key(der []byte) error {
 	return nil
 }
 
-// parsePEMKey goes by what the block holds; its label is wrong often enough.
-func parsePEMKey(der []byte) (crypto.PrivateKey, error) {
-	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-		return key, nil
+// The commands that decrypt a key. OpenSSL 3 keeps some ciphers in a provider
+// that has to be named.
+const (
+	legacyProvider = " -provider legacy -provider default"
+	decryptPKCS8   = "openssl pkey%s -in key.pem -out decrypted.pem"
+	decryptPKCS1   = "openssl rsa%s -in key.pem -out decrypted.pem"
+	decryptAll     = "openssl storeutl%s -out decrypted.pem keystore.pem"
+)
+
+func decryption(legacy, pkcs1 bool) string {
+	command, provider := decryptPKCS8, ""
+	if pkcs1 {
+		command = decryptPKCS1
 	}
-	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
-		return key, nil
+	if legacy {
+		provider = legacyProvider
 	}
-	if key, err := x509.ParseECPrivateKey(der); err == nil {
-		return key, nil
-	}
-	return nil, fmt.Errorf("%w: the PEM data has a damaged one, or one of a kind that Go does not know", ErrUnusableKey)
+	return fmt.Sprintf(command, provider)
 }
 
-func looksLikePEM(data []byte) bool { return bytes.Contains(data, []byte("-----BEGIN ")) }
+// keepingAll returns the command that writes everything in the file, decrypted:
+// the others would leave out the certificates beside the key.
+func keepingAll(command string) string {
+	if strings.Contains(command, legacyProvider) {
+		return fmt.Sprintf(decryptAll, legacyProvider)
+	}
+	return fmt.Sprintf(decryptAll, "")
+}
 
-// notPEM says what was taken for PEM by mistake.
-func notPEM(blocks [][]byte) error {
-	for _, data := range blocks {
-		if len(data) > 0 && data[0] == asn1.TagSequence|0x20 {
-			return fmt.Errorf("%w: it is DER: load a .p12 file with LoadPKCS12, or convert a certificate with `openssl x509 -inform DER -in certificate.cer -out certificate.pem`", ErrNotKeystore)
-		}
-		if looksLikePEM(data) {
-			return fmt.Errorf("%w: a PEM block is cut off or damaged", ErrNotKeystore)
+var dekInfo = regexp.MustCompile(`DEK-Info:\s*([A-Za-z0-9-]+)`)
+
+// legacyCipher reports whether OpenSSL 3 needs its legacy provider for a key in
+// the old form.
+func legacyCipher(headers string) bool {
+	name := ""
+	if m := dekInfo.FindStringSubmatch(headers); m != nil {
+		name = strings.ToUpper(m[1])
+	}
+	for _, current := range []string{"DES-EDE3", "AES-", "CAMELLIA-", "ARIA-"} {
+		if strings.HasPrefix(name, current) {
+			return false
 		}
 	}
-	return fmt.Errorf("%w: there is no PEM block in it", ErrNotKeystore)
+	return true
+}
+
+// legacyAlgorithm is legacyCipher for PKCS#8.
+func legacyAlgorithm(der []byte) bool {
+	var info struct {
+		Algorithm struct {
+			ID         asn1.ObjectIdentifier
+			Parameters asn1.RawValue `asn1:"optional"`
+		}
+		Data asn1.RawValue
+	}
+	if _, err := asn1.Unmarshal(der, &info); err != nil {
+		return false
+	}
+	switch id := info.Algorithm.ID.String(); {
+	case id == "1.2.840.113549.1.5.13": // PBES2: its scheme decides
+		var params struct {
+			KDF, Scheme struct {
+				ID         asn1.ObjectIdentifier
+				Parameters asn1.RawValue `asn1:"optional"`
+			}
+		}
+		if _, err := asn1.Unmarshal(info.Algorithm.Parameters.FullBytes, &params); err != nil {
+			return false
+		}
+		switch params.Scheme.ID.String() {
+		case "1.3.14.3.2.7", "1.2.840.113549.3.2", "1.2.840.113549.3.4": // DES, RC2, RC4
+			return true
+		}
+		return false
+	case strings.HasPrefix(id, "1.2.840.113549.1.5."): // PBES1
+		return true
+	case strings.HasPrefix(id, "1.2.840.113549.1.12.1."): // RFC 7292: 3DES is not legacy
+		return id != "1.2.840.113549.1.12.1.3" && id != "1.2.840.113549.1.12.1.4"
+	}
+	return false
 }

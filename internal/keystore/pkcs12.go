@@ -1,8 +1,11 @@
 package keystore
 
 import (
+	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -11,40 +14,33 @@ import (
 )
 
 // PKCS12 reads a PKCS#12 file. If it has several keys, the one that can sign for
-// Maskinporten is taken.
-func PKCS12(data []byte, password string) (*Key, error) {
-	store, err := openPKCS12(data, password)
+// Maskinporten is taken. With an id the key needs no certificate.
+func PKCS12(data []byte, password, id string) (*Key, error) {
+	content, err := openPKCS12(data, password)
 	if err != nil {
 		return nil, err
 	}
-	return choose(keysOf(store), store.Certificates, time.Now(), "take one by its name with LoadPKCS12Key")
+	return content.Key(id, time.Now())
 }
 
 // PKCS12Named is PKCS12 for a file in which more than one key can sign: it takes
 // the one with this friendlyName, which Java calls alias.
 func PKCS12Named(data []byte, password, friendlyName string) (*Key, error) {
-	store, err := openPKCS12(data, password)
+	content, err := openPKCS12(data, password)
 	if err != nil {
 		return nil, err
 	}
+	var labels []string
+	for _, k := range content.keys {
+		labels = append(labels, k.label())
+	}
 	// Java does not tell capital letters from small ones in an alias.
-	others := func(k namedKey) bool { return !strings.EqualFold(k.name, friendlyName) }
-	keys := slices.DeleteFunc(keysOf(store), others)
-	if len(keys) == 0 {
-		var labels []string
-		for _, k := range keysOf(store) {
-			labels = append(labels, k.label())
-		}
-		return nil, fmt.Errorf("%w with the name %s in the file; there is %s", ErrNoKey, quoted(friendlyName), strings.Join(labels, ", "))
+	content.keys = slices.DeleteFunc(content.keys, func(k namedKey) bool { return !strings.EqualFold(k.name, friendlyName) })
+	if len(content.keys) == 0 {
+		return nil, fmt.Errorf("%w with the name %s in the file; there is %s", ErrNoKey, quoted(friendlyName), strings.Join(labels[:min(len(labels), maxListed)], ", "))
 	}
-	return choose(keys, store.Certificates, time.Now(), "their names do not tell them apart: export one of them to a file of its own")
-}
-
-func keysOf(store *p12.Store) (keys []namedKey) {
-	for _, k := range store.Keys {
-		keys = append(keys, namedKey{k.FriendlyName, k.PrivateKey})
-	}
-	return keys
+	content.remedy = "their names do not tell them apart: export one of them to a file of its own"
+	return content.Key("", time.Now())
 }
 
 // The commands that make something readable of what is not.
@@ -54,8 +50,9 @@ const (
 	withBouncyCastle  = " -providerclass org.bouncycastle.jce.provider.BouncyCastleProvider -providerpath bcprov.jar"
 )
 
-func openPKCS12(data []byte, password string) (*p12.Store, error) {
-	store, err := p12.Open(data, password)
+func openPKCS12(data []byte, password string) (*Content, error) {
+	budget := p12.NewBudget()
+	store, err := p12.Open(data, password, budget)
 	var (
 		unsupported *p12.UnsupportedError
 		foreign     *p12.ForeignError
@@ -74,9 +71,47 @@ func openPKCS12(data []byte, password string) (*p12.Store, error) {
 	case err != nil && looksLikePEM(data):
 		return nil, fmt.Errorf("%w: it is PEM: load it with LoadPEM", ErrNotKeystore)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %v", ErrNotKeystore, err)
+		return nil, fmt.Errorf("%w: %v%s", ErrNotKeystore, err, nameNotContent(data))
 	case len(store.Keys) == 0:
 		return nil, fmt.Errorf("%w in the PKCS#12 file: it holds %d certificates; export it again together with the key", ErrNoKey, len(store.Certificates))
 	}
-	return store, nil
+	c := &Content{budget: budget, remedy: "take one by its name with LoadPKCS12Key"}
+	for _, der := range store.Certificates {
+		// What is no certificate at all is left: it belongs to no key.
+		if cert, err := parseCertificate(der); err == nil {
+			c.add(cert)
+		}
+	}
+	for _, k := range store.Keys {
+		key, err := parseStored(k, budget)
+		if errors.Is(err, errChecks) {
+			return nil, err
+		}
+		c.keys = append(c.keys, namedKey{k.FriendlyName, key, err})
+	}
+	return c, nil
+}
+
+func parseStored(k p12.Key, budget *p12.Budget) (crypto.PrivateKey, error) {
+	if k.Err != nil {
+		return nil, fmt.Errorf("%w for the key: it opens the PKCS#12 file, but the key in it has a password of its own: export the file again with one password for both", ErrWrongPassword)
+	}
+	key, err := parsePrivateKey(k.PKCS8, budget)
+	if err != nil && !errors.Is(err, errChecks) {
+		return nil, fmt.Errorf("%w: %w", ErrUnusableKey, err)
+	}
+	return key, err
+}
+
+// nameNotContent is for an error: whether data is the name of a file rather than
+// what is in it.
+func nameNotContent(data []byte) string {
+	if len(data) > 300 || bytes.ContainsAny(data, "\n\x00") {
+		return ""
+	}
+	switch strings.ToLower(filepath.Ext(strings.TrimSpace(string(data)))) {
+	case ".p12", ".pfx", ".pem", ".crt", ".cer", ".key", ".jwk", ".json":
+		return "; it looks like the name of a file, not its content: read the file first, or use PKCS12File, PEMFile or JWKFile"
+	}
+	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,13 +30,15 @@ func stored(t testing.TB, file string) []byte {
 // storeInTable is a line of testdata/README.md.
 type storeInTable struct{ File, Tool, Command, Password, Outcome, Remedy, Remedied string }
 
-// slow reports whether a store has 600,000 iterations a key. With the race detector
-// each takes ten seconds, in which there is no race to find: one of each tool
-// is left to it.
+var slowToo = flag.Bool("slow", false, "load every store of the table, also the many with 600,000 iterations")
+
+// slow reports whether a store has 600,000 iterations for each of its parts: a
+// second of work, ten with the race detector. Only one of each tool is loaded
+// unless the flag says so.
 func (s storeInTable) slow() bool {
 	switch s.File {
 	case "gnutls-modern.p12", "nss-modern.p12":
-		return false
+		return raceDetector
 	}
 	return s.Tool == "GnuTLS" || s.Tool == "NSS" || s.File == "openssl-iter-600000.p12"
 }
@@ -63,12 +66,12 @@ func TestEveryKeystore(t *testing.T) {
 		"foreign":              ErrNotKeystore,
 	}
 	for _, row := range keystoreTable(t) {
-		if raceDetector && row.slow() {
+		if row.slow() && !*slowToo {
 			continue
 		}
 		t.Run(row.File, func(t *testing.T) {
 			t.Parallel()
-			key, err := PKCS12(stored(t, row.File), row.Password)
+			key, err := PKCS12(stored(t, row.File), row.Password, "")
 			if row.Outcome == "loads" {
 				require.NoError(t, err)
 				checkLoaded(t, key)
@@ -85,9 +88,9 @@ func TestEveryKeystore(t *testing.T) {
 			assert.ErrorContains(t, err, "`"+row.Remedy+"`")
 			mended := stored(t, filepath.Join("remedied", row.Remedied))
 			if strings.HasSuffix(row.Remedied, ".pem") {
-				key, err = PEM(mended)
+				key, err = PEM("", mended)
 			} else {
-				key, err = PKCS12(mended, row.Password)
+				key, err = PKCS12(mended, row.Password, "")
 			}
 			require.NoError(t, err, "what the command in the error made")
 			checkLoaded(t, key)

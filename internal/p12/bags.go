@@ -2,6 +2,7 @@ package p12
 
 import (
 	"encoding/asn1"
+	"errors"
 	"unicode/utf16"
 )
 
@@ -39,6 +40,9 @@ func (o *opener) collect(safe []byte) error {
 
 func (o *opener) collectDER(safe []byte) error {
 	return eachInDER(safe, func(der []byte) error {
+		if o.bags++; o.bags > maxBags {
+			return &UnsupportedError{What: "a file with more than 10,000 entries"}
+		}
 		var bag safeBag
 		if err := unmarshal(der, &bag); err != nil {
 			return err
@@ -46,11 +50,8 @@ func (o *opener) collectDER(safe []byte) error {
 		shrouded := bag.ID.Equal(oidShroudedKeyBag)
 		switch {
 		case shrouded, bag.ID.Equal(oidKeyBag):
-			if len(bag.Value.Bytes) > maxKey {
+			if len(bag.Value.Bytes) > MaxKey {
 				return &UnsupportedError{What: "a private key over 6 KiB"}
-			}
-			if len(o.keys) == maxKeys {
-				return &UnsupportedError{What: "a file with more than 16 private keys"}
 			}
 			o.keys = append(o.keys, keyBag{friendlyName(bag.Attributes), shrouded, bag.Value.Bytes})
 		case bag.ID.Equal(oidCertBag):
@@ -61,9 +62,14 @@ func (o *opener) collectDER(safe []byte) error {
 			if err := unmarshal(bag.Value.Bytes, &cert); err != nil {
 				return err
 			}
-			if cert.ID.Equal(oidX509Certificate) {
-				o.certs = append(o.certs, cert.Data)
+			if !cert.ID.Equal(oidX509Certificate) {
+				return nil
 			}
+			var der []byte
+			if err := unmarshal(cert.Data.Bytes, &der); err != nil {
+				return err
+			}
+			o.certs = append(o.certs, der)
 		case bag.ID.Equal(oidSafeContentsBag):
 			return o.collectDER(bag.Value.Bytes) // as deep as toDER went at most
 		}
@@ -71,12 +77,18 @@ func (o *opener) collectDER(safe []byte) error {
 	})
 }
 
+var errEnough = errors.New("enough attributes")
+
 // friendlyName finds the name among a bag's attributes, or nothing: a name is no reason to refuse a file.
 func friendlyName(attributes asn1.RawValue) (name string) {
 	if len(attributes.FullBytes) == 0 {
 		return ""
 	}
+	seen := 0
 	_ = eachInDER(attributes.FullBytes, func(der []byte) error {
+		if seen++; seen > maxAttributes {
+			return errEnough
+		}
 		var attr struct {
 			ID     asn1.ObjectIdentifier
 			Values asn1.RawValue
@@ -88,12 +100,16 @@ func friendlyName(attributes asn1.RawValue) (name string) {
 		if _, err := asn1.Unmarshal(attr.Values.Bytes, &value); err != nil || value.Tag != asn1.TagBMPString {
 			return nil
 		}
-		units := make([]uint16, len(value.Bytes)/2)
-		for i := range units {
-			units[i] = uint16(value.Bytes[2*i])<<8 | uint16(value.Bytes[2*i+1])
-		}
-		name = string(utf16.Decode(units))
-		return nil
+		name = bmpText(value.Bytes)
+		return errEnough
 	})
 	return name
+}
+
+func bmpText(b []byte) string {
+	units := make([]uint16, len(b)/2)
+	for i := range units {
+		units[i] = uint16(b[2*i])<<8 | uint16(b[2*i+1])
+	}
+	return string(utf16.Decode(units))
 }

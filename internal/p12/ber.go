@@ -23,6 +23,15 @@ func toDER(b []byte) (der, rest []byte, err error) {
 	return appendDER(make([]byte, 0, len(b)+len(b)/8), b, maxDepth)
 }
 
+// DER returns the first element of ber in DER, as far as toDER goes.
+func DER(ber []byte) ([]byte, error) {
+	if len(ber) > MaxInput {
+		return nil, errLength
+	}
+	der, _, err := toDER(ber)
+	return der, err
+}
+
 func appendDER(dst, b []byte, depth int) (_, rest []byte, err error) {
 	h, b, err := readHeader(b)
 	if err != nil {
@@ -133,7 +142,7 @@ func readHeader(b []byte) (h header, rest []byte, err error) {
 			return h, nil, errTruncated
 		}
 		for _, c := range b[:octets] {
-			if h.length > maxInput {
+			if h.length > MaxInput {
 				return h, nil, errLength
 			}
 			h.length = h.length<<8 | int(c)
@@ -164,7 +173,7 @@ func appendLength(dst []byte, n int) []byte {
 		return append(dst, 0x81, byte(n))
 	case n < 1<<16:
 		return append(dst, 0x82, byte(n>>8), byte(n))
-	default: // maxInput is under 2^24
+	default: // MaxInput is under 2^24
 		return append(dst, 0x83, byte(n>>16), byte(n>>8), byte(n))
 	}
 }

@@ -15,6 +15,7 @@ type encryption struct {
 	cost       int                   // of one iteration
 	passwords  func(secret) [][]byte // the bytes to derive from, the likeliest first
 	blockMode  func(password []byte, iterations int) (cipher.BlockMode, error)
+	instead    *encryption // what the file may mean by it, should that not fit; nil for most
 }
 
 var (
@@ -147,6 +148,15 @@ func parsePBES2(alg pkix.AlgorithmIdentifier) (*encryption, error) {
 	if err != nil {
 		return nil, err
 	}
+	how := aesCBC(kdf, size, iv)
+	// NSS has written aes128-CBC and aes192-CBC, and encrypted with the 32 bytes that it stated as keyLength.
+	if stated := kdf.params.KeyLength; stated == 32 && size < stated {
+		how.instead = aesCBC(kdf, stated, iv)
+	}
+	return how, nil
+}
+
+func aesCBC(kdf pbkdf2KDF, size int, iv []byte) *encryption {
 	return &encryption{
 		iterations: kdf.params.Iterations,
 		cost:       kdf.cost(size),
@@ -162,11 +172,11 @@ func parsePBES2(alg pkix.AlgorithmIdentifier) (*encryption, error) {
 			}
 			return cipher.NewCBCDecrypter(block, iv), nil
 		},
-	}, nil
+	}
 }
 
 // decrypt returns the one BER element that the plaintext has to be.
-func (e *encryption) decrypt(data []byte, s secret, b *budget) ([]byte, error) {
+func (e *encryption) decrypt(data []byte, s secret, b *Budget) ([]byte, error) {
 	for _, password := range e.passwords(s) {
 		n, err := b.iterations(e.iterations, e.cost)
 		if err != nil {
@@ -185,6 +195,9 @@ func (e *encryption) decrypt(data []byte, s secret, b *budget) ([]byte, error) {
 			return plain, nil
 		}
 	}
+	if e.instead != nil {
+		return e.instead.decrypt(data, s, b)
+	}
 	return nil, ErrPassword
 }
 
@@ -202,7 +215,7 @@ func unpad(b []byte, blockSize int) ([]byte, bool) {
 	return b[:len(b)-n], true
 }
 
-// isSequence tells a right key from one that got the padding right by chance, once in 256 times.
+// isSequence reports whether b is one SEQUENCE: a wrong key gets the padding right by chance, once in 256 times.
 func isSequence(b []byte) bool {
 	h, rest, err := readHeader(b)
 	return err == nil && h.tag[0] == asn1.TagSequence|constructed && (h.indefinite || h.length == len(rest))

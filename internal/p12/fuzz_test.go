@@ -23,13 +23,13 @@ func FuzzOpen(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
-		s, err := Open(data, password)
+		s, err := Open(data, password, NewBudget())
 		if (s == nil) == (err == nil) {
 			t.Fatalf("store %v, error %v", s, err)
 		}
 		if s != nil {
 			for _, key := range s.Keys {
-				assert.NotNil(t, key.PrivateKey)
+				assert.NotNil(t, key.PKCS8)
 			}
 		}
 	})
@@ -52,10 +52,10 @@ func FuzzSafe(f *testing.F) {
 		}))
 	}
 	f.Fuzz(func(t *testing.T, safe []byte) {
-		if len(safe) > maxInput {
+		if len(safe) > MaxInput {
 			return
 		}
-		o := &opener{secret: readings("changeit")[0], budget: budget{left: 100_000}}
+		o := &opener{secret: readings("changeit")[0], budget: &Budget{derivation: 100_000}}
 		if o.collect(safe) == nil {
 			_, _ = o.store()
 		}
@@ -68,7 +68,7 @@ func FuzzBER(f *testing.F) {
 		f.Add(readStore(f, file))
 	}
 	f.Fuzz(func(t *testing.T, ber []byte) {
-		if len(ber) > maxInput {
+		if len(ber) > MaxInput {
 			return
 		}
 		der, rest, err := toDER(ber)

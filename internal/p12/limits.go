@@ -5,31 +5,66 @@ import (
 	"math/big"
 )
 
-// A keystore is attacker's input where an operator uploads it, and RFC 7292 lets it name any iteration count. These limits
-// keep the worst file under a second and 100 MB. The dearest honest ones come just below: GnuTLS makes 600,000 iterations
-// each for the MAC, for every certificate and for the key. Beyond are only those of NSS' pk12util -M SHA-384 and SHA-512,
-// which hash as often and four times as slowly.
+// A keystore is attacker's input where an operator uploads it, and it may name any iteration count, hold any number of keys
+// and certificates, and have RSA numbers of any size. What reading a file may cost is stated here, for PKCS#12 and for what
+// package keystore reads in other ways.
 const (
-	maxInput = 2 << 20
-	maxTime  = 31_500_000 // for all key derivation of a file, in the unit of digest.cost: 0.8 s
-	maxDepth = 64         // of BER elements in one another; openssl's own files come to 14
-	maxKeys  = 16
-	maxKey   = 6 << 10  // bytes of a PKCS#8 key; RSA with 8192 bits takes 4.8 kB
-	maxCert  = 64 << 10 // bytes of a certificate
+	MaxInput       = 2 << 20  // bytes of a file
+	MaxKey         = 6 << 10  // bytes of a private key; RSA with 8192 bits takes 4.8 kB
+	MaxCertificate = 64 << 10 // bytes of a certificate
+	maxDepth       = 64       // of BER elements in one another; openssl's own files come to 14
+	maxAttributes  = 32       // of a bag that are looked at for its name; tools write two or three
+	maxBags        = 10_000   // of a file
+
+	// Five seconds for key derivation. The dearest honest files are those of GnuTLS and NSS, with 600,000 iterations each
+	// for the MAC, for every certificate and for the key: with SHA-512 five certificates come to four seconds.
+	maxDerivation = 5 * second
+
+	// One second for everything else: RSA keys and signatures. A chain of ten with 4096 bits comes to a millisecond.
+	maxChecks = second
+
+	second = 40_000_000 // in the unit of digest.cost: 25 ns
 )
 
-// budget is the time that key derivation may still take. Every safe and every key of a file pays from the same one.
-type budget struct{ left int64 }
+// Budget is what reading one file may still cost. Every safe, key and signature of it pays from the same one.
+type Budget struct{ derivation, checks int64 }
+
+// NewBudget returns the budget of one file.
+func NewBudget() *Budget { return &Budget{derivation: maxDerivation, checks: maxChecks} }
+
+// PayRSA pays for an operation with a public key whose modulus and exponent have so many bits, and reports whether there was
+// enough for it.
+func (b *Budget) PayRSA(modulus, exponent int) bool {
+	n, e := int64(modulus), int64(exponent)
+	return b.pay(n*n*2*e/40_000 + 400)
+}
+
+// PayCurve pays for a signature check with an elliptic curve's key.
+func (b *Budget) PayCurve() bool { return b.pay(second / 500) }
+
+// PayKey pays for the consistency of a private RSA key whose longest number has so many bits.
+func (b *Budget) PayKey(bits int) bool {
+	n := int64(bits)
+	return b.pay(n*n/1000*n/200 + 400)
+}
+
+func (b *Budget) pay(cost int64) bool {
+	if cost > b.checks {
+		return false
+	}
+	b.checks -= cost
+	return true
+}
 
 // iterations returns the count as an int after paying for it; cost is what one iteration does.
-func (b *budget) iterations(count *big.Int, cost int) (int, error) {
+func (b *Budget) iterations(count *big.Int, cost int) (int, error) {
 	if count == nil || count.Sign() <= 0 {
 		return 0, malformed("iteration count is not positive")
 	}
-	if !count.IsInt64() || count.Int64() > b.left/int64(cost) {
-		return 0, &UnsupportedError{What: fmt.Sprintf("an iteration count of %s, more than a second's work with the others in the file,", shorten(count))}
+	if !count.IsInt64() || count.Int64() > b.derivation/int64(cost) {
+		return 0, &UnsupportedError{What: fmt.Sprintf("an iteration count of %s, more than five seconds' work with the others in the file,", shorten(count))}
 	}
-	b.left -= count.Int64() * int64(cost)
+	b.derivation -= count.Int64() * int64(cost)
 	return int(count.Int64()), nil
 }
 

@@ -119,7 +119,7 @@ func TestIterationCounts(t *testing.T) {
 			"a key, SHA-512": unsealed(t, plainSafe(t, shrouded(t, pbes2(t, 11, test.count), make([]byte, 64)))),
 		} {
 			t.Run(test.reason+" in "+where, func(t *testing.T) {
-				_, err := Open(file, "")
+				_, err := Open(file, "", NewBudget())
 				assert.ErrorContains(t, err, test.says)
 				assert.Less(t, len(err.Error()), 200)
 			})
@@ -172,7 +172,7 @@ func TestCost(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			start := time.Now()
-			_, err := Open(test.file, "")
+			_, err := Open(test.file, "", NewBudget())
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
 			t.Logf("%v, %d kB allocated, heap %d kB: %.100v", took, (after.TotalAlloc-before.TotalAlloc)>>10, after.HeapSys>>10, err)
@@ -185,27 +185,28 @@ func TestCost(t *testing.T) {
 // BenchmarkLimits opens the files that cost most: each just keeps within the limit for key derivation.
 func BenchmarkLimits(b *testing.B) {
 	sha512 := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}}
+	const maxKeys = 16
 	keys := make([]safeBag, maxKeys)
 	for i := range keys {
-		keys[i] = shrouded(b, pbe(b, 3, big.NewInt(maxTime/12/maxKeys)), make([]byte, maxKey-256))
+		keys[i] = shrouded(b, pbe(b, 3, big.NewInt(maxDerivation/12/maxKeys)), make([]byte, MaxKey-256))
 	}
 	safes := make([]rawInfo, 400)
 	for i := range safes {
 		safes[i] = encryptedSafe(b, pbes2(b, 9, big.NewInt(600_000)), make([]byte, 2048))
 	}
 	for name, file := range map[string][]byte{
-		"MAC":           sealed(b, pkix.AlgorithmIdentifier{Algorithm: oidSHA1}, big.NewInt(maxTime/4)),
-		"MAC SHA-512":   sealed(b, sha512, big.NewInt(maxTime/15)),
-		"PBES2":         unsealed(b, encryptedSafe(b, pbes2(b, 9, big.NewInt(maxTime/11)), make([]byte, 64))),
-		"PBES2 SHA-512": unsealed(b, encryptedSafe(b, pbes2(b, 11, big.NewInt(maxTime/41)), make([]byte, 64))),
-		"3DES":          unsealed(b, encryptedSafe(b, pbe(b, 3, big.NewInt(maxTime/12)), make([]byte, 64))),
+		"MAC":           sealed(b, pkix.AlgorithmIdentifier{Algorithm: oidSHA1}, big.NewInt(maxDerivation/4)),
+		"MAC SHA-512":   sealed(b, sha512, big.NewInt(maxDerivation/15)),
+		"PBES2":         unsealed(b, encryptedSafe(b, pbes2(b, 9, big.NewInt(maxDerivation/11)), make([]byte, 64))),
+		"PBES2 SHA-512": unsealed(b, encryptedSafe(b, pbes2(b, 11, big.NewInt(maxDerivation/41)), make([]byte, 64))),
+		"3DES":          unsealed(b, encryptedSafe(b, pbe(b, 3, big.NewInt(maxDerivation/12)), make([]byte, 64))),
 		"keys":          unsealed(b, plainSafe(b, keys...)),
 		"safes":         unsealed(b, safes...),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Open(file, ""); err == nil {
+				if _, err := Open(file, "", NewBudget()); err == nil {
 					b.Fatal("opened")
 				}
 			}
@@ -215,7 +216,7 @@ func BenchmarkLimits(b *testing.B) {
 
 // TestBudgetIsShared wants the sum of what a file asks for to count, however it is spread.
 func TestBudgetIsShared(t *testing.T) {
-	b := budget{left: 100}
+	b := &Budget{derivation: 100}
 	n, err := b.iterations(big.NewInt(20), 4)
 	require.NoError(t, err)
 	assert.Equal(t, 20, n)

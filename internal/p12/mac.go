@@ -32,6 +32,9 @@ func parsePFX(data []byte) (*pfx, error) {
 		AuthSafe contentInfo
 		MacData  asn1.RawValue `asn1:"optional"`
 	}
+	if what := Describe(der); what != "" && what != PKCS12 {
+		return nil, malformed("it is %s", what)
+	}
 	if err := unmarshal(der, &raw); err != nil {
 		return nil, err
 	}
@@ -56,7 +59,7 @@ func parsePFX(data []byte) (*pfx, error) {
 
 // authenticate returns the reading of the password that the MAC agrees with. A file without a MAC says nothing about its
 // password, nor whether it is whole: only one without a password either is taken, as Java writes them.
-func (p *pfx) authenticate(password string, b *budget) (secret, error) {
+func (p *pfx) authenticate(password string, b *Budget) (secret, error) {
 	all := readings(password)
 	if p.mac == nil {
 		if password != "" {
@@ -78,7 +81,7 @@ func (p *pfx) authenticate(password string, b *budget) (secret, error) {
 
 var oidPBMAC1 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 14}
 
-func (m *macData) verify(content []byte, s secret, b *budget) (bool, error) {
+func (m *macData) verify(content []byte, s secret, b *Budget) (bool, error) {
 	if m.Mac.Algorithm.Algorithm.Equal(oidPBMAC1) {
 		return m.verifyPBMAC1(content, s, b)
 	}
@@ -99,7 +102,7 @@ func (m *macData) verify(content []byte, s secret, b *budget) (bool, error) {
 }
 
 // verifyPBMAC1 follows RFC 9579; the MacData's own salt and iteration count mean nothing there.
-func (m *macData) verifyPBMAC1(content []byte, s secret, b *budget) (bool, error) {
+func (m *macData) verifyPBMAC1(content []byte, s secret, b *Budget) (bool, error) {
 	var params struct{ KDF, MAC pkix.AlgorithmIdentifier }
 	if err := unmarshal(m.Mac.Algorithm.Parameters.FullBytes, &params); err != nil {
 		return false, err

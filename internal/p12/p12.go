@@ -13,8 +13,6 @@
 package p12
 
 import (
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 )
@@ -22,17 +20,21 @@ import (
 // Store is what a PKCS#12 file holds.
 type Store struct {
 	Keys         []Key
-	Certificates []*x509.Certificate // in file order, trusted CAs and strays included
+	Certificates [][]byte // X.509, as the file has them and in its order, trusted CAs and strays included
 }
 
-// Key is a private key of a [Store], of any kind that crypto/x509 knows.
+// Key is a private key of a [Store].
 type Key struct {
 	FriendlyName string
-	PrivateKey   crypto.PrivateKey
+	PKCS8        []byte // DER, decrypted
+	Err          error  // ErrKeyPassword, then there is no PKCS8
 }
 
 // ErrPassword says that the password is wrong: the MAC or the decryption disagrees.
 var ErrPassword = errors.New("wrong password")
+
+// ErrKeyPassword says that the file opens with the password, and the key in it does not.
+var ErrKeyPassword = errors.New("the key has a password of its own")
 
 // ErrFormat says that the input is no PKCS#12 file, or a damaged one. The error around it says what was seen.
 var ErrFormat = errors.New("not a PKCS#12 file")
@@ -48,8 +50,8 @@ type ForeignError struct{ Kind string }
 func (e *ForeignError) Error() string { return "a " + e.Kind + " keystore, not a PKCS#12 file" }
 
 // Open reads a PKCS#12 file: DER or BER, as it is, as base64 or as PEM. A store without keys, or without certificates, is
-// no error. Input over 2 MiB and key derivation that would take longer than about a second are refused.
-func Open(data []byte, password string) (*Store, error) {
+// no error. The budget pays for the key derivation.
+func Open(data []byte, password string, budget *Budget) (*Store, error) {
 	data, err := unwrap(data)
 	if err != nil {
 		return nil, err
@@ -58,8 +60,8 @@ func Open(data []byte, password string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &opener{budget: budget{left: maxTime}}
-	if o.secret, err = pfx.authenticate(password, &o.budget); err != nil {
+	o := &opener{budget: budget, vouched: pfx.mac != nil}
+	if o.secret, err = pfx.authenticate(password, budget); err != nil {
 		return nil, err
 	}
 	if err := o.openSafes(pfx.content); err != nil {

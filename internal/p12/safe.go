@@ -34,10 +34,12 @@ type encryptedData struct {
 
 // opener collects what is in the safes of one file.
 type opener struct {
-	secret secret
-	budget budget
-	keys   []keyBag
-	certs  []asn1.RawValue
+	secret  secret
+	vouched bool // the MAC agreed with the password
+	budget  *Budget
+	bags    int
+	keys    []keyBag
+	certs   [][]byte
 }
 
 // openSafes goes through AuthenticatedSafe (RFC 7292, section 4.1): a sequence of safes, each encrypted by itself or not.
@@ -78,7 +80,7 @@ func (o *opener) decryptSafe(enc encryptedData) ([]byte, error) {
 	}
 	data := enc.Info.Content.Bytes
 	if enc.Info.Content.IsCompound {
-		// [0] IMPLICIT OCTET STRING in pieces. Only here is the context known that tells it from an explicit tag.
+		// [0] IMPLICIT OCTET STRING in pieces. Only here is it known that this is no explicit tag.
 		data = nil
 		for rest := enc.Info.Content.Bytes; len(rest) > 0; {
 			if data, rest, err = appendOctets(data, rest, maxDepth); err != nil {
@@ -86,7 +88,7 @@ func (o *opener) decryptSafe(enc encryptedData) ([]byte, error) {
 			}
 		}
 	}
-	return how.decrypt(data, o.secret, &o.budget)
+	return how.decrypt(data, o.secret, o.budget)
 }
 
 // eachElement calls f with each element of a SEQUENCE in BER, as DER.
@@ -109,12 +111,13 @@ func eachInDER(der []byte, f func(der []byte) error) error {
 		return malformed("tag %d instead of a sequence", seq.Tag)
 	}
 	for rest := seq.Bytes; len(rest) > 0; {
-		var element asn1.RawValue
-		var err error
-		if rest, err = asn1.Unmarshal(rest, &element); err != nil {
+		h, content, err := readHeader(rest)
+		if err != nil {
 			return malformed("%w", err)
 		}
-		if err := f(element.FullBytes); err != nil {
+		element := rest[:len(rest)-len(content)+h.length]
+		rest = content[h.length:]
+		if err := f(element); err != nil {
 			return err
 		}
 	}

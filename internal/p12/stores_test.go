@@ -43,7 +43,7 @@ func TestStores(t *testing.T) {
 		t.Run(row.File, func(t *testing.T) {
 			t.Parallel()
 			data := readStore(t, row.File)
-			s, err := Open(data, row.Password)
+			s, err := Open(data, row.Password, NewBudget())
 			kind, what, _ := strings.Cut(row.Outcome, ": ")
 			switch kind {
 			case "unsupported":
@@ -64,7 +64,7 @@ func TestStores(t *testing.T) {
 			if kind != "no certificate" {
 				assert.NotEmpty(t, s.Certificates)
 			}
-			_, err = Open(data, row.Password+"x")
+			_, err = Open(data, row.Password+"x", NewBudget())
 			var unsupported *UnsupportedError
 			assert.True(t, errors.Is(err, ErrPassword) || errors.As(err, &unsupported) && strings.Contains(unsupported.What, "MAC"), "wrong password: %v", err)
 			assert.NotContains(t, err.Error(), row.Password+"x")

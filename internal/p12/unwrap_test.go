@@ -36,12 +36,12 @@ func TestNotPKCS12(t *testing.T) {
 		{"a PEM certificate", "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n", `"CERTIFICATE"`},
 		{"base64 of text", "aGVpIGhlaSBoZWk=", "base64"},
 		{"a certificate in DER", "\x30\x05\x30\x03\x02\x01\x00", "structure error"},
-		{"a PKCS#8 key", "\x30\x0a\x02\x01\x00\x30\x05\x06\x03\x2a\x03\x04", "version 0"},
+		{"a PKCS#8 key", "\x30\x0a\x02\x01\x00\x30\x05\x06\x03\x2a\x03\x04", "it is a private key"},
 		{"half a file", string(readStore(t, "openssl-modern.p12")[:1000]), "ends early"},
 		{"zeros", string(make([]byte, 100)), "neither"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			_, err := Open([]byte(test.data), "changeit")
+			_, err := Open([]byte(test.data), "changeit", NewBudget())
 			require.ErrorIs(t, err, ErrFormat)
 			assert.ErrorContains(t, err, test.says)
 		})
@@ -51,7 +51,7 @@ func TestNotPKCS12(t *testing.T) {
 func TestForeignInText(t *testing.T) {
 	for _, file := range []string{"keytool.jks", "bc.bks", "bc.bcfks"} {
 		var foreign *ForeignError
-		_, err := Open([]byte(base64.StdEncoding.EncodeToString(readStore(t, file))), "changeit")
+		_, err := Open([]byte(base64.StdEncoding.EncodeToString(readStore(t, file))), "changeit", NewBudget())
 		assert.ErrorAs(t, err, &foreign, file)
 	}
 }
