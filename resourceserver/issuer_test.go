@@ -61,6 +61,9 @@ func (s *keyServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), slow)
 	<-ctx.Done()
 	cancel()
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
 	if down {
 		return reply(http.StatusBadGateway, "out of order"), nil
 	}
@@ -77,6 +80,12 @@ func (s *keyServer) setDown(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
+}
+
+func (s *keyServer) setSlow(slow time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = slow
 }
 
 func (s *keyServer) count() int {

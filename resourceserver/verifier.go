@@ -22,7 +22,6 @@ import (
 // [NewVerifier].
 type Verifier struct {
 	env    maskinporten.Environment
-	keys   *keySet
 	tokens *jws.Verifier
 }
 
@@ -39,8 +38,8 @@ func NewVerifier(env maskinporten.Environment, hc *http.Client) (*Verifier, erro
 			return nil, &maskinporten.FieldError{Field: check.field, Problem: problem}
 		}
 	}
-	keys := &keySet{url: env.JWKSURL, http: endpoint.NewClient(hc)}
-	return &Verifier{env: env, keys: keys, tokens: jws.NewVerifier(env.Issuer, keys.find)}, nil
+	keys := newKeySet(env.JWKSURL, endpoint.NewClient(hc))
+	return &Verifier{env: env, tokens: jws.NewVerifier(env.Issuer, keys.find)}, nil
 }
 
 // Verify checks that token was signed by one of the environment's keys (RS256,
@@ -53,8 +52,11 @@ func NewVerifier(env maskinporten.Environment, hc *http.Client) (*Verifier, erro
 // [maskinporten.ErrUnavailable]: that says nothing of the token. No error
 // contains the token.
 //
-// Keys are kept for 24 hours, and for another 24 if no new ones can be had. A
-// token by an unknown key makes them be fetched again, at most once a minute.
+// Keys are kept for 24 hours, and for another 24 while no new ones can be had;
+// fetching those makes no call wait. A token by an unknown key makes the keys
+// be fetched again, and only then is it found invalid. There are few such
+// fetches, three at once and one in ten seconds, as anybody can make up a key's
+// name: a token that would need more gets [maskinporten.ErrUnavailable].
 // Callers wait for the same fetch, each no longer than its ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 	claims, err := v.tokens.Verify(ctx, token)

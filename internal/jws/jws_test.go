@@ -283,7 +283,7 @@ func TestVerify(t *testing.T) {
 			{"kid is no text", token(`{"alg":"RS256","kid":1}`, `{}`), "kid is not a string"},
 			{"kid twice", token(`{"alg":"RS256","kid":"k2","kid":"k1"}`, `{}`), "twice"},
 			{"crit is null", token(`{"alg":"RS256","kid":"k1","crit":null}`, `{}`), "crit"},
-			{"no key", token(`{"alg":"RS256","kid":"k2"}`, `{}`), "no such key"},
+			{"no key", token(`{"alg":"RS256","kid":"k2"}`, `{"iss":"https://issuer.example/"}`), "no such key"},
 		} {
 			claims, err := verifier().Verify(context.Background(), test.token)
 			if test.reason == "" {
