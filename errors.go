@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // What a program may act on. Check with errors.Is; the text of an error is for
@@ -175,7 +179,18 @@ func (e *Error) As(target any) bool {
 
 // aboutTime reports whether a grant was refused for its iat or exp.
 func (e *Error) aboutTime() bool {
-	return !e.Temporary() && (e.MPCode == "MP-130" || e.MPCode == "" && strings.Contains(strings.ToLower(e.Description), "issue time"))
+	return e.MPCode == "MP-130" && !e.Temporary() || e.says("Issue time is", "JWT has expired")
+}
+
+// says reports whether e is a refusal without a code of Maskinporten's whose
+// description holds one of texts: older refusals, and some that are new, have
+// no other mark.
+func (e *Error) says(texts ...string) bool {
+	if e.MPCode != "" || e.Temporary() {
+		return false
+	}
+	said := strings.ToLower(e.Description)
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(said, strings.ToLower(text)) })
 }
 
 // A FieldError is bad input: which field, what is wrong with it and what
@@ -201,4 +216,100 @@ func invalidBecause(field string, err error) error {
 		return err
 	}
 	return &FieldError{Field: field, Problem: "cannot be used: " + reason, err: err}
+}
+
+// fetchError is a fetch that failed without a refusal: the network, an answer
+// that is none, the credential.
+type fetchError struct {
+	request requestInfo
+	unsent  bool // no grant was sent: it says nothing of a refusal that is remembered
+	err     error
+}
+
+func (e *fetchError) Error() string {
+	var persons []string
+	if e.request.persons != nil {
+		persons = e.request.persons()
+	}
+	return fmt.Sprintf("maskinporten: %s: %s", e.request, redact.Secrets(e.err.Error(), persons...))
+}
+
+func (e *fetchError) Unwrap() error { return e.err }
+
+// Is makes what may pass ErrUnavailable.
+func (e *fetchError) Is(target error) bool {
+	if target != ErrUnavailable {
+		return false
+	}
+	var network *endpoint.NetworkError
+	var answer *endpoint.AnswerError
+	return errors.As(e.err, &network) || errors.As(e.err, &answer)
+}
+
+// nothingSent reports whether err came before a grant was sent: from the
+// credential source or the signer.
+func nothingSent(err error) bool {
+	var failed *fetchError
+	return errors.Is(err, errCredentialUnchanged) || errors.As(err, &failed) && failed.unsent
+}
+
+// retryAfter returns how long a server that refused asked to wait.
+func retryAfter(err error) time.Duration {
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		return refusal.RetryAfter
+	}
+	var exchange *exchangeError
+	if errors.As(err, &exchange) {
+		return exchange.retryAfter
+	}
+	return 0
+}
+
+// mayRetry reports whether another attempt in this flight may fare better.
+func mayRetry(err error) bool {
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		return refusal.Temporary() && refusal.StatusCode >= 400
+	}
+	var network *endpoint.NetworkError
+	if errors.As(err, &network) {
+		return !endpoint.Untrusted(err)
+	}
+	var answer *endpoint.AnswerError
+	return errors.As(err, &answer)
+}
+
+// temporary reports whether err may pass without anybody doing anything.
+func temporary(err error) bool {
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		return refusal.Temporary()
+	}
+	var exchange *exchangeError
+	if errors.As(err, &exchange) {
+		return exchange.temporary
+	}
+	var field *FieldError
+	return !errors.As(err, &field) && !errors.Is(err, ErrWrongConsumer)
+}
+
+// cloneError returns a copy of err for one of several who get it: a caller may
+// write into its *Error, and wraps what is its own.
+func cloneError(err error) error {
+	switch e := err.(type) {
+	case *Error:
+		own := *e
+		return &own
+	case *fetchError:
+		own := *e
+		return &own
+	case *exchangeError:
+		own := *e
+		return &own
+	case *FieldError:
+		own := *e
+		return &own
+	}
+	return fmt.Errorf("%w", err)
 }

@@ -190,7 +190,7 @@ func FuzzErrorBody(f *testing.F) {
 		if !digits(pid, 11) {
 			pid = ""
 		}
-		e := x.parseRefusal(&Request{Scope: "s", PID: pid}, reply(400, ""), body)
+		e := x.parseRefusal(&Request{Scope: "s", PID: pid}, reply(400, ""), body, 0)
 		text := e.Error()
 		require.NotContains(t, text, "\n")
 		require.Less(t, len(text), 8000)

@@ -20,15 +20,15 @@ import (
 // exchange trades a signed grant for a token at the token endpoint (RFC 7523
 // §2.1), and tries again where that may help.
 type exchange struct {
-	env       Environment
-	clientID  string
-	source    CredentialSource
-	http      *http.Client
-	clock     *endpoint.Clock
-	log       *slog.Logger
-	last      atomic.Pointer[Credential]
-	watch     certificateWatch
-	signSlots chan struct{} // one for each signature under way
+	env      Environment
+	clientID string
+	source   CredentialSource
+	http     *http.Client
+	clock    *endpoint.Clock
+	log      *slog.Logger
+	last     atomic.Pointer[Credential]
+	watch    certificateWatch
+	signing  signSlots
 }
 
 const (
@@ -42,66 +42,97 @@ const (
 
 func newExchange(env Environment, clientID string, source CredentialSource, hc *http.Client, log *slog.Logger) *exchange {
 	return &exchange{
-		env:       env,
-		clientID:  clientID,
-		source:    source,
-		http:      endpoint.NewClient(hc),
-		clock:     endpoint.NewClock(log),
-		log:       log,
-		signSlots: make(chan struct{}, maxSigning),
+		env:      env,
+		clientID: clientID,
+		source:   source,
+		http:     endpoint.NewClient(hc),
+		clock:    endpoint.NewClock(log),
+		log:      log,
 	}
 }
 
 func (x *exchange) lastCredential() *Credential { return x.last.Load() }
 
 // fetch gets a token within ctx's deadline. It tries at most three times, with
-// a grant signed anew each time, and once more if a grant is refused for its
-// time. A non-nil rejected credential is not tried again: see cache.
-func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) (token *Token, cred *Credential, err error) {
-	corrected := false
-	endpoint.Retry(ctx, x.log, func() (time.Duration, bool) {
-		token, cred, err = x.attempt(ctx, r, rejected)
-		if refusedForTime(err) && !corrected {
-			corrected = true
-			x.clock.Correct()
-			token, cred, err = x.attempt(ctx, r, rejected)
+// a grant signed anew each time, and once more by another clock if a grant is
+// refused for its time. A non-nil rejected credential is not tried again: see
+// cache.
+func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
+	var (
+		got       granted
+		err       error
+		offset    = x.clock.Offset()
+		sent      int
+		corrected bool
+		company   = true
+	)
+	attempt := func() {
+		send := func(ctx context.Context) (granted, error) { return x.attempt(ctx, r, rejected, offset) }
+		beside := send
+		if sent++; !company || sent == endpoint.MaxAttempts {
+			beside = nil
 		}
-		return retryAfter(err), mayRetry(err)
+		var accompanied bool
+		if got, accompanied, err = endpoint.Send(ctx, x.http, settled, send, beside); accompanied {
+			sent++
+			company = false // once is enough to find a new connection
+		}
+	}
+	endpoint.Retry(ctx, x.log, func() (time.Duration, bool) {
+		attempt()
+		if x.tryOtherClock(err, &offset) && !corrected {
+			corrected = true
+			sent--
+			attempt()
+			x.tryOtherClock(err, &offset)
+		}
+		if err == nil {
+			x.clock.Accepted(offset)
+		}
+		return retryAfter(err), mayRetry(err) && sent < endpoint.MaxAttempts
 	})
-	return token, cred, err
+	return got.token, got.credential, err
 }
+
+// tryOtherClock reports whether err is a refusal of a grant for its iat or
+// exp, and changes the offset that it was made with for one to try next.
+func (x *exchange) tryOtherClock(err error, offset *time.Duration) bool {
+	var refusal *Error
+	if !errors.As(err, &refusal) || !refusal.aboutTime() {
+		return false
+	}
+	*offset = x.clock.Refused(*offset, refusal.request.skew)
+	return true
+}
+
+// granted is what came of one grant.
+type granted struct {
+	token      *Token
+	credential *Credential // that signed it
+}
+
+// settled reports whether no other attempt may fare better than one that
+// returned err.
+func settled(err error) bool { return err == nil || !mayRetry(err) }
 
 // attempt signs a grant and sends it.
-func (x *exchange) attempt(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
-	assertion, cred, err := x.signGrant(ctx, r, rejected)
+func (x *exchange) attempt(ctx context.Context, r *Request, rejected *Credential, offset time.Duration) (granted, error) {
+	assertion, cred, err := x.assertion(ctx, r, rejected, offset)
 	switch {
 	case errors.Is(err, errCredentialUnchanged):
-		return nil, cred, err
+		return granted{credential: cred}, err
 	case err != nil:
-		return nil, cred, x.wrapError(r, err)
+		return granted{credential: cred}, x.unsent(r, err)
 	}
 	token, err := x.post(ctx, r, assertion)
-	return token, cred, err
+	return granted{token, cred}, err
 }
 
-// signGrant returns an assertion for r. It waits for a free signing slot.
-func (x *exchange) signGrant(ctx context.Context, r *Request, rejected *Credential) (string, *Credential, error) {
-	select {
-	case x.signSlots <- struct{}{}:
-	case <-ctx.Done():
-		return "", nil, fmt.Errorf("waiting to sign, as %d others did: %w", maxSigning, ctx.Err())
-	}
-	// A signer that hangs gives its slot back when the flight leaves it behind.
-	release := sync.OnceFunc(func() { <-x.signSlots })
-	defer release()
-	defer context.AfterFunc(ctx, release)()
-	return x.assertion(ctx, r, rejected)
-}
-
-// assertion asks the source for its credential and signs a grant for r. Both
-// may hang, in a file system or an HSM that does not answer, and Sign takes no
-// context: the flight leaves them behind (cache.fly).
-func (x *exchange) assertion(ctx context.Context, r *Request, rejected *Credential) (string, *Credential, error) {
+// assertion asks the source for its credential and signs a grant for r, by
+// this machine's clock and offset. Both may hang, in a file system or an HSM
+// that does not answer, and Sign takes no context: the flight leaves them
+// behind.
+func (x *exchange) assertion(ctx context.Context, r *Request, rejected *Credential, offset time.Duration) (string, *Credential, error) {
 	cred, err := x.credential(ctx)
 	if err != nil {
 		return "", cred, err
@@ -112,8 +143,44 @@ func (x *exchange) assertion(ctx context.Context, r *Request, rejected *Credenti
 	if err := r.checkOwner(cred); err != nil {
 		return "", cred, err
 	}
-	assertion, err := cred.sign(newGrant(x.env, x.clientID, r, x.clock.Now()))
+	release, err := x.signing.acquire(ctx, cred)
+	if err != nil {
+		return "", cred, err
+	}
+	defer release()
+	assertion, err := cred.sign(newGrant(x.env, x.clientID, r, time.Now().Add(offset)))
 	return assertion, cred, err
+}
+
+// signSlots bounds the signatures under way by one credential. A signer that
+// hangs keeps its slot, whatever became of the flight that it was called for:
+// another credential has slots of its own.
+type signSlots struct {
+	mu         sync.Mutex
+	credential *Credential
+	slots      chan struct{} // one for each signature under way
+}
+
+// acquire waits for a slot, and not longer than ctx: a flight whose time is
+// over does not begin to sign.
+func (s *signSlots) acquire(ctx context.Context, cred *Credential) (release func(), err error) {
+	s.mu.Lock()
+	if s.credential == nil || !s.credential.same(cred) {
+		s.credential, s.slots = cred, make(chan struct{}, maxSigning)
+	}
+	slots := s.slots
+	s.mu.Unlock()
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting to sign, as %d others did: %w", maxSigning, ctx.Err())
+	}
+	release = func() { <-slots }
+	if err := ctx.Err(); err != nil {
+		release()
+		return nil, fmt.Errorf("waiting to sign: %w", err)
+	}
+	return release, nil
 }
 
 // credential is the source's, fit to sign with now.
@@ -165,13 +232,13 @@ func (x *exchange) post(ctx context.Context, r *Request, assertion string) (*Tok
 		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http))
 	}
 	defer resp.Body.Close()
-	x.clock.Learn(resp.Header, sent, time.Now())
+	skew := x.clock.Learn(resp.Header, sent, time.Now())
 	body, err := endpoint.ReadBody(resp.Body)
 	if err != nil {
 		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http))
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, x.parseRefusal(r, resp, body)
+		return nil, x.parseRefusal(r, resp, body, skew)
 	}
 	return x.parseToken(r, body, sent)
 }
@@ -221,9 +288,9 @@ func checkConsumer(access string, r *Request) error {
 }
 
 // parseRefusal reads an answer that is no token.
-func (x *exchange) parseRefusal(r *Request, resp *http.Response, body []byte) *Error {
+func (x *exchange) parseRefusal(r *Request, resp *http.Response, body []byte, skew time.Duration) *Error {
 	info := x.requestInfo(r)
-	info.skew = x.clock.Skew()
+	info.skew = skew
 	said := endpoint.ParseRefusal(resp.StatusCode, resp.Header, body, time.Now(), r.persons()...)
 	return &Error{
 		StatusCode:  resp.StatusCode,
@@ -246,6 +313,15 @@ func (x *exchange) wrapError(r *Request, err error) error {
 	return &fetchError{request: x.requestInfo(r), err: err}
 }
 
+// unsent is wrapError for one that came before the grant was sent.
+func (x *exchange) unsent(r *Request, err error) error {
+	err = x.wrapError(r, err)
+	if failed, ok := err.(*fetchError); ok {
+		failed.unsent = true
+	}
+	return err
+}
+
 func (x *exchange) requestInfo(r *Request) requestInfo {
 	info := requestInfo{
 		environment: x.env.name(),
@@ -263,98 +339,4 @@ func (x *exchange) requestInfo(r *Request) requestInfo {
 		}
 	}
 	return info
-}
-
-// fetchError is a fetch that failed without a refusal: the network, an answer
-// that is none, the credential.
-type fetchError struct {
-	request requestInfo
-	err     error
-}
-
-func (e *fetchError) Error() string {
-	var persons []string
-	if e.request.persons != nil {
-		persons = e.request.persons()
-	}
-	return fmt.Sprintf("maskinporten: %s: %s", e.request, redact.Secrets(e.err.Error(), persons...))
-}
-
-func (e *fetchError) Unwrap() error { return e.err }
-
-// Is makes what may pass ErrUnavailable.
-func (e *fetchError) Is(target error) bool {
-	if target != ErrUnavailable {
-		return false
-	}
-	var network *endpoint.NetworkError
-	var answer *endpoint.AnswerError
-	return errors.As(e.err, &network) || errors.As(e.err, &answer)
-}
-
-// refusedForTime reports whether err is a refusal of a grant for its iat or exp.
-func refusedForTime(err error) bool {
-	var refusal *Error
-	return errors.As(err, &refusal) && refusal.aboutTime()
-}
-
-// retryAfter returns how long a server that refused asked to wait.
-func retryAfter(err error) time.Duration {
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		return refusal.RetryAfter
-	}
-	var exchange *exchangeError
-	if errors.As(err, &exchange) {
-		return exchange.retryAfter
-	}
-	return 0
-}
-
-// mayRetry reports whether another attempt in this flight may fare better.
-func mayRetry(err error) bool {
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		return refusal.Temporary() && refusal.StatusCode >= 400
-	}
-	var network *endpoint.NetworkError
-	if errors.As(err, &network) {
-		return !endpoint.Untrusted(err)
-	}
-	var answer *endpoint.AnswerError
-	return errors.As(err, &answer)
-}
-
-// temporary reports whether err may pass without anybody doing anything.
-func temporary(err error) bool {
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		return refusal.Temporary()
-	}
-	var exchange *exchangeError
-	if errors.As(err, &exchange) {
-		return exchange.temporary
-	}
-	var field *FieldError
-	return !errors.As(err, &field) && !errors.Is(err, ErrWrongConsumer)
-}
-
-// cloneError returns a copy of err for one of several who get it: a caller may
-// write into its *Error, and wraps what is its own.
-func cloneError(err error) error {
-	switch e := err.(type) {
-	case *Error:
-		own := *e
-		return &own
-	case *fetchError:
-		own := *e
-		return &own
-	case *exchangeError:
-		own := *e
-		return &own
-	case *FieldError:
-		own := *e
-		return &own
-	}
-	return fmt.Errorf("%w", err)
 }

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -310,7 +311,7 @@ func TestSignerThatHangsHurtsOnlyItsFlight(t *testing.T) {
 		c := w.client(t, nil)
 		wake := make(chan struct{})
 		defer close(wake)
-		c.exchange.source = keyCredential(hangingSigner{testKey(), wake})
+		c.exchange.source = keyCredential(&hangingSigner{Signer: testKey(), wake: wake})
 		start := time.Now()
 		_, err := c.Token(t.Context(), Request{Scope: "s"})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -380,7 +381,7 @@ type sourceFunc func() *Credential
 func (f sourceFunc) Credential(context.Context) (*Credential, error) { return f(), nil }
 
 // After a restart with thousands of customers, grants are sent as they are
-// signed, and signers that hang do not keep others from signing for good.
+// signed.
 func TestSignaturesAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{reply: func(n int, g *sentGrant) (*http.Response, error) {
@@ -389,9 +390,7 @@ func TestSignaturesAtATime(t *testing.T) {
 		}}
 		c := w.client(t, nil)
 		signer := &countingSigner{Signer: testKey()}
-		source := &switchingSource{}
-		source.use(keyCredential(signer))
-		c.exchange.source = source
+		c.exchange.source = keyCredential(signer)
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
@@ -403,17 +402,44 @@ func TestSignaturesAtATime(t *testing.T) {
 		wg.Wait()
 		require.Equal(t, int64(maxSigning), signer.most.Load())
 		require.Equal(t, 4*signingTime+time.Second, time.Since(start), "only signing is bounded, not sending")
+	})
+}
 
+// A signer that hangs is not called more often than it may sign at once, also
+// when the flights that called it have ended; flights that waited for it do not
+// begin to sign then. Another credential is not held up, and the same one
+// signs again once it comes back.
+func TestSignerThatHangsForEveryone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{reply: ok}
+		c := w.client(t, nil)
 		wake := make(chan struct{})
-		source.use(keyCredential(hangingSigner{testKey(), wake}))
-		for i := range 2 * maxSigning {
-			wg.Go(func() { c.Token(t.Context(), Request{Scope: fmt.Sprint("hangs", i)}) })
+		hanging := &hangingSigner{Signer: testKey(), wake: wake}
+		source := &switchingSource{}
+		source.use(keyCredential(hanging))
+		c.exchange.source = source
+		var wg sync.WaitGroup
+		for round := range 10 {
+			for i := range 3 * maxSigning {
+				wg.Go(func() {
+					_, err := c.Token(t.Context(), Request{Scope: fmt.Sprintf("s%d-%d", round, i)})
+					require.Error(t, err)
+				})
+			}
+			wg.Wait()
 		}
-		wg.Wait()
+		require.Equal(t, int64(maxSigning), hanging.calls.Load())
+		require.Zero(t, w.sent())
+
 		source.use(testCredential())
 		_, err := c.Token(t.Context(), Request{Scope: "s"})
-		require.NoError(t, err)
+		require.NoError(t, err, "another credential")
+		source.use(keyCredential(hanging))
 		close(wake)
+		time.Sleep(time.Minute)
+		_, err = c.Token(t.Context(), Request{Scope: "t"})
+		require.NoError(t, err, "it came back")
+		require.Equal(t, int64(maxSigning+1), hanging.calls.Load())
 	})
 }
 
@@ -434,12 +460,14 @@ func (s *countingSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts
 
 type hangingSigner struct {
 	crypto.Signer
-	wake chan struct{}
+	wake  chan struct{}
+	calls atomic.Int64
 }
 
-func (s hangingSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+func (s *hangingSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	s.calls.Add(1)
 	<-s.wake
-	return nil, errors.New("woken")
+	return s.Signer.Sign(r, digest, opts)
 }
 
 func TestClock(t *testing.T) {
@@ -512,6 +540,114 @@ func TestClockComesRightAgain(t *testing.T) {
 			require.Equal(t, step.sent, w.sent())
 		}
 		require.Equal(t, time.Now().Unix(), int64(w.grants[4].claims["iat"].(float64)))
+	})
+}
+
+// A clock that was off once and is right again, and a gateway that states
+// a wrong Date now and then: no grant goes by it.
+func TestWrongDateBreaksNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		off, stated := -time.Minute, time.Duration(0) // our clock's, and the Date's error
+		w := &wire{reply: func(n int, g *sentGrant) (*http.Response, error) {
+			theirs := time.Now().Add(-off)
+			date := theirs.Add(stated).UTC().Format(http.TimeFormat)
+			if iat := time.Unix(int64(g.claims["iat"].(float64)), 0); theirs.Sub(iat).Abs() > 10*time.Second {
+				return reply(400, `{"error":"invalid_grant","error_description":"JWT has expired"}`, "Date", date), nil
+			}
+			return reply(200, tokenJSON(120), "Date", date), nil
+		}}
+		c := w.client(t, nil)
+		next := 0
+		ask := func() error {
+			next++
+			_, err := c.Token(t.Context(), Request{Scope: fmt.Sprint(next)})
+			return err
+		}
+		require.NoError(t, ask())
+		require.Equal(t, 2, w.sent())
+		require.NoError(t, ask())
+		require.Equal(t, 3, w.sent(), "by the offset")
+
+		off = 0
+		require.NoError(t, ask())
+		require.Equal(t, 5, w.sent(), "the offset is refused, this machine's own clock is tried")
+		for i := range 20 {
+			stated = time.Duration(i%2) * time.Hour
+			require.NoError(t, ask())
+		}
+		stated = time.Hour
+		for range 20 {
+			require.NoError(t, ask())
+		}
+		require.Equal(t, 45, w.sent())
+	})
+}
+
+// An attempt that meets silence on a kept connection gets company by another
+// grant. The first token wins.
+func TestGrantOnADeadConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := func(ctx context.Context) (*http.Response, error) {
+			httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{Reused: true, WasIdle: true, IdleTime: time.Minute})
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		w := &wire{reply: ok}
+		client := w.client(t, nil)
+		requests := 0
+		client.exchange.http.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			if requests++; requests == 1 {
+				w.RoundTrip(req.Clone(context.Background())) // for its count
+				return dead(req.Context())
+			}
+			return w.RoundTrip(req)
+		})
+		start := time.Now()
+		_, err := client.Token(t.Context(), Request{Scope: "s"})
+		require.NoError(t, err)
+		require.Equal(t, 5*time.Second, time.Since(start))
+		require.Equal(t, 2, w.sent())
+		require.NotEqual(t, w.grants[0].claims["jti"], w.grants[1].claims["jti"], "no grant is sent twice")
+		require.Equal(t, int64(1), client.Stats().Fetches)
+	})
+}
+
+// The company counts among the three attempts, and comes once in a flight.
+func TestCompanyIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{reply: ok}
+		client := w.client(t, nil)
+		client.exchange.http.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			w.RoundTrip(req.Clone(context.Background()))
+			if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
+				trace.GotConn(httptrace.GotConnInfo{Reused: true, WasIdle: true, IdleTime: time.Minute})
+			}
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		_, err := client.Token(t.Context(), Request{Scope: "s"})
+		require.ErrorIs(t, err, ErrUnavailable)
+		require.Equal(t, endpoint.MaxAttempts, w.sent())
+	})
+}
+
+// The first attempt hangs; the second has its own time.
+func TestTimeLimitOfAnAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{reply: ok}
+		client := w.client(t, nil)
+		requests := 0
+		client.exchange.http.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			if requests++; requests == 1 {
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			}
+			return w.RoundTrip(req)
+		})
+		start := time.Now()
+		_, err := client.Token(t.Context(), Request{Scope: "s"})
+		require.NoError(t, err)
+		require.InDelta(t, 20, time.Since(start).Seconds(), 0.6)
 	})
 }
 

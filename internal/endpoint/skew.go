@@ -10,17 +10,19 @@ import (
 // Clock is a server's clock as its answers show it. A grant's iat must be
 // within ten seconds of that clock (Digdir, jwt grant page).
 //
-// The offset is measured on every answer, but grants go by this machine's
-// clock until one has been refused for its time: a gateway that states a wrong
-// Date must not break what works. A Clock is safe for concurrent use.
+// The skew is measured on every answer, but grants go by this machine's clock
+// until one has been refused for its time, and two answers have shown the same
+// skew: a gateway that states a wrong Date must not break what works. A Clock
+// is safe for concurrent use.
 type Clock struct {
 	log *slog.Logger
 
-	mu     sync.Mutex
-	seen   time.Duration // the server's clock minus ours, as the last answer showed it
-	offset time.Duration // the same, unless it was nonsense
-	inUse  bool
-	logged time.Duration
+	mu       sync.Mutex
+	measured bool
+	skew     time.Duration // the server's clock minus ours, as the last answer showed it
+	refused  bool          // a grant by this machine's clock was refused for its time
+	offset   time.Duration // that grants go by
+	logged   time.Duration
 }
 
 const (
@@ -31,76 +33,113 @@ const (
 	// loggedSkew is where a skew starts to matter: half of what Maskinporten
 	// tolerates.
 	loggedSkew = 5 * time.Second
+
+	// maxDisagreement is how far apart two answers may be that show the same
+	// skew, and how long an answer may take to show one: it may have been
+	// stamped at its start or at its end.
+	maxDisagreement = 5 * time.Second
 )
 
 // NewClock returns a Clock that agrees with this machine's until an answer
 // shows otherwise. It warns log of a skew over five seconds, once a change.
 func NewClock(log *slog.Logger) *Clock { return &Clock{log: log} }
 
-// Now returns the time to state in a grant.
-func (c *Clock) Now() time.Time {
+// Offset returns what to add to this machine's time for a grant.
+func (c *Clock) Offset() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inUse {
-		return time.Now().Add(c.offset)
-	}
-	return time.Now()
+	return c.offset
 }
 
 // Skew returns the server's clock minus ours, as the last answer showed it.
 func (c *Clock) Skew() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seen
+	return c.skew
 }
 
 // Learn reads the Date of an answer to a request of sent that came at
-// received. A server stamps its answer when it starts to send it, in whole
-// seconds, so a true clock is seen up to a second and the way behind.
-func (c *Clock) Learn(h http.Header, sent, received time.Time) {
+// received, and returns the skew that it shows; zero if it shows none.
+//
+// A server stamps its answer in whole seconds, and somewhere between the two
+// times. So a true clock is seen up to a second and the way behind, and what
+// took longer than five seconds says too little to be remembered.
+func (c *Clock) Learn(h http.Header, sent, received time.Time) time.Duration {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
-		return
+		return 0
 	}
 	earliest, latest := date.Sub(received.Round(0)), date.Add(time.Second).Sub(sent.Round(0))
-	offset := earliest
+	skew := earliest
 	if earliest <= 0 && latest >= 0 {
-		offset = 0 // what is seen fits a clock that is right
+		skew = 0 // what is seen fits a clock that is right
 	}
-	if c.keep(offset) {
-		c.warn(offset) // not under the lock: a log handler may ask for a token
+	if received.Sub(sent) > maxDisagreement {
+		if skew != 0 {
+			skew = (earliest + latest) / 2
+		}
+		return skew
 	}
+	if c.remember(skew) {
+		c.warn(skew) // not under the lock: a log handler may ask for a token
+	}
+	return skew
 }
 
-// keep reports whether the skew has changed so much that it is worth a word.
-func (c *Clock) keep(offset time.Duration) (changed bool) {
+// remember reports whether the skew has changed so much that it is worth a word.
+func (c *Clock) remember(skew time.Duration) (changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen = offset
-	if offset.Abs() > maxSkew {
+	again := c.measured && (skew-c.skew).Abs() <= maxDisagreement
+	c.measured, c.skew = true, skew
+	switch {
+	case skew.Abs() > maxSkew:
 		return false
+	case skew == 0:
+		c.offset = 0
+	case c.refused && again:
+		c.offset = skew
 	}
-	c.offset = offset
-	if changed = (offset - c.logged).Abs() > loggedSkew; changed {
-		c.logged = offset
+	if changed = (skew - c.logged).Abs() > loggedSkew; changed {
+		c.logged = skew
 	}
 	return changed
 }
 
-func (c *Clock) warn(offset time.Duration) {
+func (c *Clock) warn(skew time.Duration) {
 	switch {
-	case offset > loggedSkew:
-		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "behind", offset.Round(time.Second))
-	case offset < -loggedSkew:
-		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "ahead", -offset.Round(time.Second))
+	case skew > loggedSkew:
+		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "behind", skew.Round(time.Second))
+	case skew < -loggedSkew:
+		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "ahead", -skew.Round(time.Second))
 	default:
 		c.log.Info("maskinporten: this machine's clock is right again")
 	}
 }
 
-// Correct makes grants go by the measured clock from now on.
-func (c *Clock) Correct() {
+// Accepted is told that a grant with that offset was not refused for its time.
+func (c *Clock) Accepted(offset time.Duration) {
+	if offset != 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.inUse = true
+	c.refused, c.offset = false, 0
+}
+
+// Refused is told that a grant with that offset was refused for its time by an
+// answer that showed that skew. It returns the offset to try next: the skew,
+// or none if the grant had one already.
+func (c *Clock) Refused(offset, skew time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = offset == 0
+	if offset != 0 {
+		c.offset = 0
+		return 0
+	}
+	if skew.Abs() > maxSkew {
+		return 0
+	}
+	return skew
 }
