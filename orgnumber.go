@@ -72,8 +72,3 @@ func whiteSpaceHint(s string) string {
 	}
 	return ""
 }
-
-// OrgNumber is a string.
-//
-// Deprecated: organisation numbers are strings.
-type OrgNumber = string

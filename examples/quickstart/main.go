@@ -6,10 +6,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
@@ -45,15 +47,25 @@ func main() {
 	fmt.Println("second call:   needed no new token:", client.Stats().Fetches == fetched)
 
 	inntekt := must(api.HTTPClient(client, request.ConsumerOrg))
-	url := api.BaseURL(cfg.Environment) + "/otp/" + fakeapi.Person + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-01"
-	resp := must(inntekt.Get(url))
+	address := api.BaseURL(cfg.Environment) + "/otp/" + fakeapi.Person + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-01"
+	resp := must(inntekt.Get(address))
 	defer resp.Body.Close()
 	fmt.Printf("answer:        HTTP %d %s\n%s", resp.StatusCode, http.StatusText(resp.StatusCode), must(io.ReadAll(resp.Body)))
 }
 
 func must[T any](v T, err error) T {
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal(withoutURL(err))
 	}
 	return v
+}
+
+// withoutURL takes off what http.Client puts around an error: the URL, which
+// holds the person. What is inside says what to do.
+func withoutURL(err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
 }

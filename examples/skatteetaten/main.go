@@ -4,9 +4,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/maskinporten-go/maskinporten"
@@ -26,7 +28,7 @@ type answer struct {
 func income(api *http.Client, baseURL, pid string) (months []json.RawMessage, err error) {
 	resp, err := api.Get(baseURL + "/otp/" + pid + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-06")
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer resp.Body.Close()
 	var a answer
@@ -57,7 +59,17 @@ func main() {
 
 func must[T any](v T, err error) T {
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal(withoutURL(err))
 	}
 	return v
+}
+
+// withoutURL takes off what http.Client puts around an error: the URL, which
+// holds the person. What is inside says what to do.
+func withoutURL(err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
 }

@@ -32,7 +32,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := "/otp/" + url.PathEscape(r.PathValue("pid")) + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-01"
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, b.api.BaseURL(b.client.Environment())+path, nil)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		http.Error(w, "not a national identity number", http.StatusBadRequest)
 		return
 	}
 	resp, err := api.Do(req)
@@ -40,7 +40,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, maskinporten.ErrNotDelegated):
 		http.Error(w, "delegate "+b.api.Scope+" to us in Altinn first", http.StatusForbidden)
 	case err != nil:
-		log.Print(err) // for the one on call: it says what to do
+		log.Print(withoutURL(err)) // for the one on call: it says what to do
 		http.Error(w, "Skatteetaten could not be asked, try again later", http.StatusBadGateway)
 	default:
 		defer resp.Body.Close()
@@ -66,7 +66,17 @@ func main() {
 
 func must[T any](v T, err error) T {
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal(withoutURL(err))
 	}
 	return v
+}
+
+// withoutURL takes off what http.Client puts around an error: the URL, which
+// holds the person. What is inside says what to do.
+func withoutURL(err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
 }
