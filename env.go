@@ -24,6 +24,8 @@ const (
 	envKeystore     = "MASKINPORTEN_KEYSTORE_PATH"
 	envPassword     = "MASKINPORTEN_KEYSTORE_PASSWORD"
 	envPasswordFile = "MASKINPORTEN_KEYSTORE_PASSWORD_FILE"
+	envBase64       = "MASKINPORTEN_KEYSTORE_BASE64"
+	envPEM          = "MASKINPORTEN_CLIENT_PEM"
 	envJWK          = "MASKINPORTEN_CLIENT_JWK"
 	envKeyID        = "MASKINPORTEN_KEY_ID"
 	envScopes       = "MASKINPORTEN_SCOPES"
@@ -35,10 +37,14 @@ const (
 //   - MASKINPORTEN_ENV (prod or test), or MASKINPORTEN_ISSUER with
 //     MASKINPORTEN_TOKEN_ENDPOINT (and MASKINPORTEN_JWKS_URI, if tokens are verified);
 //   - MASKINPORTEN_CLIENT_ID;
-//   - MASKINPORTEN_KEYSTORE_PATH (PKCS#12 or PEM, read again when it changes) with
-//     MASKINPORTEN_KEYSTORE_PASSWORD or MASKINPORTEN_KEYSTORE_PASSWORD_FILE,
-//     or MASKINPORTEN_CLIENT_JWK (a private JWK, as NAIS injects it);
-//   - MASKINPORTEN_KEY_ID, if the keystore's certificate is registered on the client.
+//   - one of MASKINPORTEN_KEYSTORE_PATH (a PKCS#12, PEM or JWK file; or PEM files
+//     separated as [os.PathListSeparator] says; or a folder with tls.key and
+//     tls.crt; looked at each time a grant is signed), MASKINPORTEN_KEYSTORE_BASE64
+//     (such a file in base64), MASKINPORTEN_CLIENT_PEM (key and certificates) and
+//     MASKINPORTEN_CLIENT_JWK (a private JWK, as NAIS injects it);
+//   - MASKINPORTEN_KEYSTORE_PASSWORD or MASKINPORTEN_KEYSTORE_PASSWORD_FILE, for PKCS#12;
+//   - MASKINPORTEN_KEY_ID, if the key or its certificate is registered on the
+//     client: PEM needs no certificate then, and the kid of a JWK gives way.
 //
 // The keystore is opened once, so that a wrong path or password is seen at
 // start. The error names all that is missing or contradictory, not only the
@@ -116,43 +122,84 @@ func environmentFromEnv() (Environment, error) {
 }
 
 func credentialFromEnv() (CredentialSource, error) {
-	var (
-		path         = os.Getenv(envKeystore)
-		passwordFile = os.Getenv(envPasswordFile)
-		jwk          = os.Getenv(envJWK)
-		kid          = os.Getenv(envKeyID)
-	)
-	password, hasPassword := os.LookupEnv(envPassword)
-	switch {
-	case path == "" && jwk == "":
-		return nil, invalid(envKeystore, "is not set: give the path of the virksomhetssertifikat's .p12 file, or set "+envJWK)
-	case path != "" && jwk != "":
-		return nil, invalid(envKeystore, "and "+envJWK+" are both set: set one of them")
-	case hasPassword && passwordFile != "":
-		return nil, invalid(envPassword, "and "+envPasswordFile+" are both set: set one of them")
-	case jwk != "":
-		cred, err := LoadJWK([]byte(jwk))
-		if err != nil {
-			return nil, invalidBecause(envJWK, err)
-		}
-		if kid != "" && kid != cred.key.ID {
-			return nil, invalid(envKeyID, "differs from the kid in "+envJWK+": leave it out")
-		}
-		return cred, nil
+	variable, value, err := oneOf(envKeystore, envBase64, envPEM, envJWK)
+	if err != nil {
+		return nil, err
 	}
-	source := &fileSource{file: keystore.StoreFile(path, password, passwordFile, kid)}
+	if variable == "" {
+		return nil, invalid(envKeystore, "is not set: give the path of the virksomhetssertifikat's .p12 file, or set "+envBase64+", "+envPEM+" or "+envJWK)
+	}
+	passwordVariable, password, err := oneOf(envPassword, envPasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	var passwordFile string
+	if passwordVariable == envPasswordFile {
+		password, passwordFile = "", password
+	}
+	kid := os.Getenv(envKeyID)
+	for _, name := range []string{envKeystore, envJWK, envPasswordFile, envKeyID} {
+		if err := checkQuotationMarks(name); err != nil {
+			return nil, err
+		}
+	}
+	source := &fileSource{file: keystore.StoreFile(value, password, passwordFile, kid)}
+	if variable != envKeystore {
+		source.file = keystore.StoreContent([]byte(value), password, passwordFile, kid)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	_, err := source.Credential(ctx)
+	cred, err := source.Credential(ctx)
 	switch {
-	case err == nil:
-		return source, nil
-	case errors.Is(err, ErrWrongPassword) && passwordFile != "":
+	case errors.Is(err, keystore.ErrPasswordFile):
 		return nil, invalidBecause(envPasswordFile, err)
-	case errors.Is(err, ErrWrongPassword) && !hasPassword:
+	case errors.Is(err, ErrWrongPassword) && passwordVariable == "":
 		return nil, invalid(envPassword, "is not set, and the keystore does not open without a password: set it, or "+envPasswordFile)
 	case errors.Is(err, ErrWrongPassword):
-		return nil, invalidBecause(envPassword, err)
+		return nil, invalidBecause(passwordVariable, fmt.Errorf("%w%s", err, oddPassword(password)))
+	case err != nil:
+		return nil, invalidBecause(variable, err)
+	case variable != envKeystore:
+		return cred, nil // what is in a variable does not change
 	}
-	return nil, invalidBecause(envKeystore, err)
+	return source, nil
+}
+
+// oneOf returns the one of the variables that is set, if one is.
+func oneOf(names ...string) (name, value string, err error) {
+	for _, n := range names {
+		v := os.Getenv(n)
+		switch {
+		case v == "":
+		case name != "":
+			return "", "", invalid(name, "and "+n+" are both set: set one of them")
+		default:
+			name, value = n, v
+		}
+	}
+	return name, value, nil
+}
+
+// checkQuotationMarks points out what docker's --env-file leaves standing.
+func checkQuotationMarks(variable string) error {
+	if inQuotationMarks(os.Getenv(variable)) {
+		return invalid(variable, "has quotation marks around its value, as files for docker's --env-file often have, which keeps them: take them away")
+	}
+	return nil
+}
+
+func inQuotationMarks(s string) bool {
+	return len(s) > 1 && s[0] == s[len(s)-1] && (s[0] == '"' || s[0] == '\'')
+}
+
+// oddPassword is for the error of a password that does not open a keystore: what
+// may have come along with it.
+func oddPassword(password string) string {
+	switch {
+	case inQuotationMarks(password):
+		return "; it has quotation marks around it, which docker's --env-file does not take away"
+	case strings.TrimSpace(password) != password:
+		return "; it begins or ends with white space"
+	}
+	return ""
 }

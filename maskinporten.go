@@ -111,7 +111,10 @@ func New(cfg Config) (*Client, error) {
 		source:   cfg.Credential,
 		exchange: newExchange(cfg.Environment, cfg.ClientID, cfg.Credential, cfg.HTTPClient, log),
 	}
-	if static {
+	if files, ok := cfg.Credential.(*fileSource); ok {
+		cred = files.loaded()
+	}
+	if cred != nil {
 		c.exchange.last.Store(cred)
 	}
 	c.cache = newCache(c.exchange, static, log)

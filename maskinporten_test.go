@@ -298,7 +298,7 @@ func TestConfigFromEnv(t *testing.T) {
 		{"an issuer without its slash", map[string]string{"ISSUER": "https://maskinporten.no", "TOKEN_ENDPOINT": maskinporten.Prod.TokenURL, "CLIENT_ID": "c", "CLIENT_JWK": jwk}, []string{"Environment.Issuer"}},
 		{"a file that is not there", map[string]string{"ENV": "test", "CLIENT_ID": "c", "KEYSTORE_PATH": filepath.Join(dir, "none")}, []string{"MASKINPORTEN_KEYSTORE_PATH"}},
 		{"a JWK that is none", map[string]string{"ENV": "test", "CLIENT_ID": "c", "CLIENT_JWK": "{"}, []string{"MASKINPORTEN_CLIENT_JWK"}},
-		{"another key id than the JWK's", map[string]string{"ENV": "test", "CLIENT_ID": "c", "CLIENT_JWK": jwk, "KEY_ID": "key-2"}, []string{"MASKINPORTEN_KEY_ID"}},
+		{"another key id than the JWK's", map[string]string{"ENV": "test", "CLIENT_ID": "c", "CLIENT_JWK": jwk, "KEY_ID": "key-2"}, nil},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
 			setEnv(t, tt.env)
@@ -326,7 +326,7 @@ func TestConfigFromEnv(t *testing.T) {
 
 func setEnv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, name := range []string{"ENV", "ISSUER", "TOKEN_ENDPOINT", "JWKS_URI", "WELL_KNOWN_URL", "CLIENT_ID", "KEYSTORE_PATH", "KEYSTORE_PASSWORD", "KEYSTORE_PASSWORD_FILE", "CLIENT_JWK", "KEY_ID", "SCOPES", "CONSUMER_ORG"} {
+	for _, name := range []string{"ENV", "ISSUER", "TOKEN_ENDPOINT", "JWKS_URI", "WELL_KNOWN_URL", "CLIENT_ID", "KEYSTORE_PATH", "KEYSTORE_PASSWORD", "KEYSTORE_PASSWORD_FILE", "KEYSTORE_BASE64", "CLIENT_PEM", "CLIENT_JWK", "KEY_ID", "SCOPES", "CONSUMER_ORG"} {
 		t.Setenv("MASKINPORTEN_"+name, "") // restores it when the test ends
 		if value, ok := env[name]; ok {
 			t.Setenv("MASKINPORTEN_"+name, value)

@@ -30,7 +30,7 @@ const maxHanging = 3
 type File struct {
 	read func() ([][]byte, error)
 	load func(files [][]byte) (*Key, error)
-	name func() string // of the files, for errors and the log
+	name func() string // of the files, for errors and the log; nil if there are none
 
 	mu      sync.Mutex
 	turn    *turn // the read under way
@@ -81,6 +81,19 @@ func StoreFile(path, password, passwordPath, id string) *File {
 	})
 }
 
+// StoreContent is StoreFile for a keystore that is at hand, perhaps in base64.
+// Only the password may be in a file.
+func StoreContent(data []byte, password, passwordPath, id string) *File {
+	file := StoreFile("", password, passwordPath, id)
+	list := pathList{passwordPath: passwordPath}
+	file.read = func() ([][]byte, error) {
+		files, err := list.read()
+		return append([][]byte{data}, files...), err
+	}
+	file.name = nil
+	return file
+}
+
 func newFile(list pathList, load func(files [][]byte) (*Key, error)) *File {
 	return &File{read: list.read, load: load, name: list.String}
 }
@@ -106,7 +119,7 @@ func (f *File) Key(ctx context.Context, log *slog.Logger) (*Key, error) {
 	}
 	f.tell(log)
 	if found.err != nil && !found.last.good(now) {
-		return nil, fmt.Errorf("%s: %w", f.name(), found.err)
+		return nil, found.err
 	}
 	return found.last, nil
 }
@@ -170,7 +183,9 @@ func (f *File) run(t *turn) {
 	t.seen, t.retryLoad = seen, false
 	var key *Key
 	if err == nil {
-		key, err = f.load(files)
+		if key, err = f.load(files); err != nil && f.name != nil {
+			err = fmt.Errorf("%s: %w", f.name(), err)
+		}
 	}
 	if t.err = err; err == nil {
 		t.last = key
@@ -193,6 +208,9 @@ func (f *File) without(ctx context.Context, t *turn, now time.Time, log *slog.Lo
 	f.mu.Unlock()
 	f.tell(log)
 	if !last.good(now) {
+		if f.name == nil {
+			return nil, fmt.Errorf("reading takes too long: %w", ctx.Err())
+		}
 		return nil, fmt.Errorf("%s: reading takes too long: %w", f.name(), ctx.Err())
 	}
 	return last, nil
@@ -204,7 +222,7 @@ func (f *File) tell(log *slog.Logger) {
 	warning := f.warning
 	f.warning = nil
 	f.mu.Unlock()
-	if warning != nil {
+	if warning != nil && f.name != nil {
 		log.Warn("maskinporten: the changed credential file does not load; the last good credential stays in use",
 			"file", f.name(), "error", warning.Error())
 	}

@@ -63,7 +63,11 @@ func (l pathList) expand() []string {
 	path := l.paths[0]
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
-		return []string{filepath.Join(path, "tls.key"), filepath.Join(path, "tls.crt")}
+		files := []string{filepath.Join(path, "tls.key"), filepath.Join(path, "tls.crt")}
+		if issuers := filepath.Join(path, "ca.crt"); exists(issuers) {
+			files = append(files, issuers)
+		}
+		return files
 	}
 	if err != nil && strings.ContainsRune(path, os.PathListSeparator) && contentOf(path) == "" {
 		return filepath.SplitList(path)
@@ -98,22 +102,20 @@ func (l pathList) explain(path string, err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err
 	}
-	if trimmed := strings.TrimSpace(path); trimmed != path && exists(trimmed) {
+	switch trimmed, what := strings.TrimSpace(path), contentOf(path); {
+	case path == "":
+		return errors.New("the path is empty")
+	case exists(path):
+	case trimmed != path && exists(trimmed):
 		return fmt.Errorf("%q: %w: there is white space around the path", path, err)
-	}
-	if what := contentOf(path); what != "" {
+	case what != "":
 		return fmt.Errorf("%w: it looks like the content of a key, not a path; use %s", err, what)
-	}
-	if l.password != "" && path != l.passwordPath && exists(l.password) {
+	case l.password != "" && path != l.passwordPath && exists(l.password):
 		return fmt.Errorf("%w: path and password are the wrong way round", err)
-	}
-	if exists(path) {
-		return err
-	}
-	if !looksLikePath(path) {
+	case !looksLikePath(path):
 		return fmt.Errorf("%w: a text of %d characters that does not look like a path, and is not shown for it may be a password: give the path of a file", err, utf8.RuneCountInString(path))
 	}
-	return err
+	return fmt.Errorf("%q: %w", path, err)
 }
 
 func exists(path string) bool {
@@ -121,18 +123,14 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// String names the files; what does not look like a path is not shown.
+// String names the files of the key; what does not look like a path is not shown.
 func (l pathList) String() string {
 	var names []string
-	for _, path := range append(l.paths[:len(l.paths):len(l.paths)], l.passwordPath) {
-		switch {
-		case path == "" && len(names) > 0:
-		case path == "":
-			names = append(names, "an empty path")
-		case looksLikePath(path) || exists(path):
+	for _, path := range l.paths {
+		if looksLikePath(path) || exists(path) {
 			names = append(names, fmt.Sprintf("%q", path))
-		default:
-			names = append(names, "a path "+redact.Hidden)
+		} else {
+			names = append(names, redact.Hidden)
 		}
 	}
 	return strings.Join(names, ", ")
