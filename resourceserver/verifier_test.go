@@ -88,7 +88,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{name: "no issuer", token: by(testKey(), header, object{"iss": nil}), reason: "issuer is"},
 		{name: "a consumer that is no object", token: by(testKey(), header, object{"consumer": "0192:910753614"}), reason: "consumer is not a JSON object"},
 		{name: "a consumer whose ID is a number", token: by(testKey(), header, object{"consumer": object{"authority": "iso6523-actorid-upis", "ID": 910753614}}), reason: "ID is not a string"},
-		{name: "a person that is a number", token: by(testKey(), header, object{"pid": 25922947409}), reason: "pid is not a string"},
+		{name: "a person that is a number", token: by(testKey(), header, object{"pid": int64(25922947409)}), reason: "pid is not a string"},
 		{name: "a key for encryption", token: by(testKey(), header, nil), key: changed(public, object{"use": "enc"}), reason: "not one of"},
 		{name: "a key for another algorithm", token: by(testKey(), header, nil), key: changed(public, object{"alg": "PS256"}), reason: "not one of"},
 		{name: "a key of another kind", token: by(testKey(), header, nil), key: changed(public, object{"kty": "oct", "k": "c2VjcmV0"}), reason: "not one of"},
