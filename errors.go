@@ -56,8 +56,8 @@ var (
 	// Maskinporten token.
 	ErrTokenRejected = errors.New("maskinporten: the token was rejected")
 
-	// ErrWrongConsumer: the token that came speaks for another organisation
-	// than the one asked for. It was thrown away.
+	// ErrWrongConsumer: the token that came speaks for another organisation,
+	// person or systembruker than was asked for. It was thrown away.
 	ErrWrongConsumer = errors.New("the token is another consumer's")
 )
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/jws"
-	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // exchange trades a signed grant for a token at the token endpoint (RFC 7523
@@ -252,8 +251,12 @@ func (x *exchange) parseToken(r *Request, body []byte, sent time.Time) (*Token, 
 	if err != nil {
 		return nil, x.wrapError(r, &endpoint.AnswerError{Reason: err.Error()})
 	}
-	if err := checkConsumer(answer.AccessToken, r); err != nil {
+	err = x.checkSubject(answer.AccessToken, r)
+	switch {
+	case errors.Is(err, ErrWrongConsumer):
 		return nil, x.wrapError(r, err)
+	case err != nil:
+		return nil, x.wrapError(r, &endpoint.AnswerError{Reason: err.Error()})
 	}
 	if answer.Scope == "" || answer.Scope == r.Scope {
 		answer.Scope = r.Scope // one string for all tokens of the key
@@ -273,18 +276,28 @@ func statedLifetime(access string) (time.Duration, error) {
 	return endpoint.Lifetime(expiry.Sub(issued).Seconds())
 }
 
-// checkConsumer refuses a token that speaks for another organisation than the
-// one asked for: it would give one customer's data to another.
-func checkConsumer(access string, r *Request) error {
-	if r.ConsumerOrg == "" {
-		return nil
+// checkSubject refuses a token that speaks for another than r asks for: it would
+// give one customer's data to another.
+func (x *exchange) checkSubject(access string, r *Request) error {
+	subject := jws.Subject{
+		Consumer:   r.ConsumerOrg,
+		OtherParty: r.OnBehalfOf != "",
+		PID:        r.PID,
+		SystemUser: r.SystemUser.OrgNumber,
+		ConsentID:  r.Consent.ID,
 	}
-	claims, _ := jws.Unverified(access)
-	consumer, _ := claims.Organisation("consumer")
-	if consumer.ID == "" || consumer.ID == iso6523Norway+r.ConsumerOrg {
-		return nil
+	if cred := x.last.Load(); cred != nil && cred.KeyID() == "" {
+		subject.Owner = cred.OrgNumber() // with a key id, the client's owner may be another
 	}
-	return fmt.Errorf("%w: asked for %s, got %q; it was thrown away: report this to Digdir", ErrWrongConsumer, r.ConsumerOrg, redact.Clean(consumer.ID, 40))
+	err := subject.Check(access)
+	var mismatch *jws.Mismatch
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &mismatch):
+		return fmt.Errorf("%w: %w; it was thrown away: report this to Digdir", ErrWrongConsumer, err)
+	}
+	return fmt.Errorf("the token is a JWT that cannot be read: %w", err)
 }
 
 // parseRefusal reads an answer that is no token.

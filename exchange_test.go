@@ -801,6 +801,72 @@ func TestTokenOfAnotherConsumerIsRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A token that speaks for another than was asked for is thrown away, and so is
+// a JWT that cannot be read. What only its issuer can read is taken.
+func TestTokenIsHeldToWhatWasAskedFor(t *testing.T) {
+	const pid = "25922947409"
+	for _, test := range []struct {
+		name, access string
+		request      Request
+		err          error
+	}{
+		{"a customer's for the own organisation", unsignedToken(`{"consumer":{"authority":"iso6523-actorid-upis","ID":"0192:974760673"},"supplier":{"authority":"iso6523-actorid-upis","ID":"0192:` + testOrg + `"}}`), Request{}, ErrWrongConsumer},
+		{"another supplier's", unsignedToken(`{"supplier":{"authority":"iso6523-actorid-upis","ID":"0192:974760673"}}`), Request{ConsumerOrg: "991825827"}, ErrWrongConsumer},
+		{"another person's", unsignedToken(`{"pid":"10987654321"}`), Request{PID: pid}, ErrWrongConsumer},
+		{"a person's", unsignedToken(`{"pid":"` + pid + `"}`), Request{}, ErrWrongConsumer},
+		{"another systembruker's", unsignedToken(`{"authorization_details":[{"type":"urn:altinn:systemuser","systemuser_org":{"authority":"iso6523-actorid-upis","ID":"0192:974760673"}}]}`), Request{SystemUser: SystemUser{OrgNumber: "991825827"}}, ErrWrongConsumer},
+		{"another consent's", unsignedToken(`{"authorization_details":[{"type":"urn:altinn:consent","id":"77ed8698-4d9b-4a3b-8f9e-1a7cdbc1f0aa"}]}`), Request{Consent: Consent{ID: goldenConsent, From: consentPerson + pid}}, ErrWrongConsumer},
+		{"a JWT that cannot be read", "a.b.c", Request{}, ErrUnavailable},
+		{"the own organisation's", unsignedToken(`{"consumer":{"authority":"iso6523-actorid-upis","ID":"0192:` + testOrg + `"}}`), Request{}, nil},
+		{"opaque", "opaque", Request{ConsumerOrg: "991825827", PID: pid}, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &wire{reply: func(int, *sentGrant) (*http.Response, error) {
+				return reply(200, `{"access_token":"`+test.access+`","token_type":"Bearer","expires_in":120}`), nil
+			}}
+			c := w.client(t, nil)
+			test.request.Scope = "s"
+			_, err := c.Token(t.Context(), test.request)
+			if test.err == nil {
+				require.NoError(t, err, test.name)
+				return
+			}
+			require.ErrorIs(t, err, test.err, test.name)
+			require.NotContains(t, err.Error(), pid)
+			require.NotContains(t, err.Error(), "10987654321")
+		})
+	}
+}
+
+// What a TokenExchange brings is held to the same.
+func TestExchangedTokenIsHeldToWhatWasAskedFor(t *testing.T) {
+	token := func(consumer string) string {
+		return unsignedToken(`{"consumer":{"authority":"iso6523-actorid-upis","ID":"0192:` + consumer + `"}}`)
+	}
+	for _, test := range []struct{ name, access, refused string }{
+		{"another's", token("974760673"), ErrWrongConsumer.Error()},
+		{"a JWT that cannot be read", "a.b.c", "cannot be read"},
+		{"the own organisation's", token(testOrg), ""},
+		{"opaque", "opaque", ""},
+	} {
+		c := (&wire{reply: ok}).client(t, nil).WithExchange(fixedExchange(test.access))
+		_, err := c.Token(t.Context(), Request{Scope: "s"})
+		if test.refused == "" {
+			require.NoError(t, err, test.name)
+			continue
+		}
+		require.ErrorContains(t, err, test.refused, test.name)
+		require.Equal(t, test.name == "another's", errors.Is(err, ErrWrongConsumer), test.name)
+	}
+}
+
+// fixedExchange always brings this token.
+type fixedExchange string
+
+func (x fixedExchange) Exchange(context.Context, *http.Client, *Token, Request) (ExchangedToken, error) {
+	return ExchangedToken{AccessToken: string(x), Lifetime: time.Minute}, nil
+}
+
 func sleep(ctx context.Context, d time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()

@@ -110,7 +110,7 @@ func TestNothingLeaks(t *testing.T) {
 		pid      = "12345678901"
 		other    = "10987654321"
 		password = "keystore-password"
-		token    = "eyJhbGciOiJSUzI1NiJ9.c2VjcmV0LWFjY2Vzcy10b2tlbg.c2lnbmF0dXJl"
+		token    = "eyJhbGciOiJSUzI1NiJ9.eyJqdGkiOiJzZWNyZXQtYWNjZXNzLXRva2VuIn0.c2lnbmF0dXJl"
 	)
 	secret("a pid", pid)
 	secret("a consent's pid", other)
@@ -185,6 +185,7 @@ func TestNothingLeaks(t *testing.T) {
 				}}
 				c := w.client(t, &said)
 				got, err := c.Token(t.Context(), request)
+				require.Equal(t, reason == "a token", got != nil)
 				// What a server answers unwrapped is its own words; the
 				// library's error and what it wraps are ours.
 				tellError(err)

@@ -343,7 +343,10 @@ func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*T
 		sent := time.Now()
 		exchanged, err := x.by.Exchange(ctx, x.from.exchange.http, t, *r)
 		if err == nil {
-			err = exchanged.check(r)
+			err = exchanged.check()
+		}
+		if err == nil {
+			err = x.from.exchange.checkSubject(exchanged.AccessToken, r)
 		}
 		if err == nil {
 			tokens.accept(e, t)
@@ -355,9 +358,9 @@ func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*T
 	}
 }
 
-// check finds what must not become a token: it will be a header, live for a
-// time, and speak for whom it was asked for.
-func (t ExchangedToken) check(r *Request) error {
+// check finds what must not become a token: it will be a header, and live for a
+// time.
+func (t ExchangedToken) check() error {
 	switch {
 	case t.AccessToken == "":
 		return errors.New("the exchange gave no token")
@@ -366,7 +369,7 @@ func (t ExchangedToken) check(r *Request) error {
 	case t.Lifetime <= 0:
 		return fmt.Errorf("the exchanged token lives %s", t.Lifetime)
 	}
-	return checkConsumer(t.AccessToken, r)
+	return nil
 }
 
 // requestInfo names the exchange if that has a name.

@@ -161,19 +161,10 @@ func (c *Claims) readDetail(detail json.RawMessage) {
 	}
 }
 
-// orgNumber returns the Norwegian organisation number in id; empty if there is
-// none. ISO 6523 allows a third part, which names something within the
-// organisation.
+// orgNumber returns the Norwegian organisation number in id; empty if there is none.
 func orgNumber(id OrganisationID) string {
-	var number string
-	switch id.Authority {
-	case "iso6523-actorid-upis":
-		number, _ = strings.CutPrefix(id.ID, "0192:")
-		number, _, _ = strings.Cut(number, ":")
-	case "etsi-en-319-412":
-		number, _ = strings.CutPrefix(id.ID, "NTRNO-")
-	}
-	if _, err := maskinporten.ParseOrgNumber(number); err != nil || len(number) != 9 {
+	number, err := maskinporten.ParseOrgNumber(jws.Organisation(id).Number())
+	if err != nil {
 		return ""
 	}
 	return number

@@ -97,9 +97,9 @@ func TestVerifyRefuses(t *testing.T) {
 		{name: "empty", token: func() string { return "" }, reason: "three parts"},
 		{name: "two parts", token: func() string { return "a.b" }, reason: "three parts"},
 		{name: "four parts", token: func() string { return goodToken() + ".x" }, reason: "three parts"},
-		{name: "a line break inside", token: func() string { return goodToken()[:50] + "\n" + goodToken()[50:] }, reason: "three parts"},
+		{name: "a line break inside", token: func() string { return goodToken()[:50] + "\n" + goodToken()[50:] }, reason: "line break"},
 		{name: "padding", token: func() string { return goodToken() + "=" }, reason: "not base64url"},
-		{name: "enormous", token: func() string { return goodToken() + strings.Repeat("A", 64<<10) }, reason: "three parts"},
+		{name: "enormous", token: func() string { return goodToken() + strings.Repeat("A", 64<<10) }, reason: "longer than"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			key := public

@@ -8,6 +8,7 @@ package jws
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -38,13 +39,15 @@ var decoder = jwt.NewParser(jwt.WithStrictDecoding())
 
 // split returns the parts of a token, still encoded.
 func split(token string) (header, payload, signature string, err error) {
-	if len(token) > maxToken || strings.ContainsAny(token, "\r\n") { // base64 would skip line breaks
-		return "", "", "", ErrNotJWT
-	}
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, ok := strings.Cut(rest, ".")
-	if !ok || strings.Contains(signature, ".") {
+	switch {
+	case !ok || strings.Contains(signature, "."):
 		return "", "", "", ErrNotJWT
+	case len(token) > maxToken:
+		return "", "", "", invalid(fmt.Sprintf("it is longer than %d characters", maxToken))
+	case strings.ContainsAny(token, "\r\n"):
+		return "", "", "", invalid("it holds a line break") // which base64 would skip
 	}
 	return header, payload, signature, nil
 }

@@ -232,6 +232,26 @@ func (o Object) Decode(name string, v any) error {
 // Organisation is an organisation as Maskinporten names one.
 type Organisation struct{ Authority, ID string }
 
+const iso6523 = "iso6523-actorid-upis"
+
+// Number returns the Norwegian organisation number in o, nine digits; empty if
+// there is none. ISO 6523 allows a third part, which names something within the
+// organisation. The check digit is not looked at.
+func (o Organisation) Number() string {
+	var number string
+	switch o.Authority {
+	case iso6523:
+		number, _ = strings.CutPrefix(o.ID, "0192:")
+		number, _, _ = strings.Cut(number, ":")
+	case "etsi-en-319-412":
+		number, _ = strings.CutPrefix(o.ID, "NTRNO-")
+	}
+	if len(number) != 9 || strings.ContainsFunc(number, func(c rune) bool { return c < '0' || c > '9' }) {
+		return ""
+	}
+	return number
+}
+
 // Organisation returns the organisation under name; the zero one if there is
 // none. Its ID may be written id, as on some of Altinn's pages.
 func (o Object) Organisation(name string) (Organisation, error) {
