@@ -4,360 +4,164 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/tokencache"
 )
 
-// cache hands out tokens and sees to it that they are fetched: at most one
-// fetch (a flight) a key at a time, in the background as soon as a token is
-// stale, and with somebody waiting only when there is none to hand out.
+// cache is the tokens of a client, by the Request that each is for. It puts
+// what a fetch comes to into the terms of internal/tokencache, and what that
+// returns into errors for callers.
 type cache struct {
-	entries
-	fetch  func(ctx context.Context, key *Request, refused *Credential) (*Token, *Credential, error)
+	*tokencache.Cache[Request, Token]
+	seed   maphash.Seed
+	fetch  func(ctx context.Context, key *Request, rejected *Credential) (*Token, *Credential, error)
 	about  func(key *Request) requestInfo
 	static bool // the credential can never be another
 	log    *slog.Logger
 
-	waiters atomic.Int64
 	statsMu sync.Mutex
 	stats   Stats
 }
 
-// flight is one fetch that any number of callers wait for. Its results are
-// written before done is closed.
-type flight struct {
-	done       chan struct{}
-	background bool
-	slow       atomic.Bool // somebody has waited for it long enough
-	landed     atomic.Bool
-	token      *Token
-	err        error
-}
-
-// failure is remembered so that callers are not each kept waiting for what is
-// known to fail, and Maskinporten is not asked for it on every call.
-type failure struct {
-	err        error
-	credential *Credential // that it failed with, if it got that far
-	at         time.Time
-	pause      time.Duration
-	temporary  bool
-}
-
-func (f *failure) holds(now time.Time) bool { return f != nil && age(f.at, now) < f.pause }
-
-// Pauses after failures double from the first to the longest.
-const (
-	firstPause       = time.Second // after a refusal
-	longestPause     = 30 * time.Second
-	firstTemporary   = 100 * time.Millisecond
-	longestTemporary = time.Second
-)
+type entry = tokencache.Entry[Request, Token]
 
 const (
-	flightTimeout = 30 * time.Second
+	// maxEntries bounds the memory at about 200 MiB. It holds five scopes for
+	// each of twenty thousand customers, or a token of two minutes for each
+	// person at eight hundred new persons a second.
+	maxEntries = 100_000
 
-	// lastWords is for code that obeys its context to say why it failed; code
-	// that does not is left behind.
-	lastWords = 100 * time.Millisecond
-)
+	// maxFetches bounds the goroutines and the grants that wait to be signed.
+	maxFetches = 1024
 
-var (
-	errFlightAbandoned = errors.New("the credential source, the signer or the HTTP client ended the goroutine it was called on")
-	errFlightHangs     = errors.New("the credential source, the signer or the HTTP client did not come back")
+	// maxRetryAfter is how long a server can have itself left alone.
+	maxRetryAfter = 30 * time.Second
 )
 
 func newCache(x *exchange, static bool, log *slog.Logger) *cache {
-	c := &cache{fetch: x.fetch, about: x.requestInfo, static: static, log: log}
-	c.entries.init(maxEntries)
+	c := &cache{fetch: x.fetch, about: x.requestInfo, static: static, log: log, seed: maphash.MakeSeed()}
 	c.stats.Failures = make(map[string]int64)
+	c.Cache = tokencache.New(tokencache.Options[Request, Token]{
+		Hash:      func(r *Request) uint64 { return hashOf(c.seed, r) },
+		Equal:     (*Request).same,
+		Times:     func(t *Token) *tokencache.Times { return &t.times },
+		Secret:    (*Token).AccessToken,
+		Fetch:     c.run,
+		SameCause: func(a, b any) bool { return a.(*Credential).same(b.(*Credential)) },
+		Lost:      lostFetch,
+		Count:     c.count,
+		After:     c.warn,
+		Limit:     maxEntries,
+		Flights:   maxFetches,
+	})
 	return c
 }
 
-// hit is the token of e if a caller may have it without more ado, else nil.
-//
-// A look at a clock is most of what a hit costs, and time.Now looks at two.
-// The wall clock only shows that the machine was suspended, from which no
-// machine wakes within a millisecond of running time: it is looked at that
-// often. In between, a hit looks at the monotonic clock alone.
-func (c *cache) hit(e *entry) *Token {
-	until := e.vouched.Load() // before the token: it may speak for an older one, never for a newer
-	if t := e.token.Load(); t != nil && time.Since(c.start) < time.Duration(until) {
-		c.touch(e)
-		return t
-	}
-	return c.look(e, time.Now())
+// find returns the entry of r, if there is one, without moving r to the heap.
+func (c *cache) find(r *Request) *entry {
+	return c.Find(hashOf(c.seed, r), func(key *Request) bool { return key.same(r) })
 }
 
-// vouchFor is how long a look at both clocks is good for.
-const vouchFor = time.Millisecond
-
-// look is hit with both clocks.
-func (c *cache) look(e *entry, now time.Time) *Token {
-	t := e.token.Load()
-	if t == nil {
-		return nil
+// get returns a token for key, or an error of the caller's own.
+func (c *cache) get(ctx context.Context, key *Request) (tokencache.Result[Request, Token], error) {
+	r, err := c.Get(ctx, key)
+	if err == nil {
+		return r, nil
 	}
-	switch old := age(t.sent, now); {
-	case old < t.stale:
-		e.vouched.Store(int64(now.Sub(c.start) + min(vouchFor, t.stale-old)))
-	case old < t.expired && (e.flight.Load() != nil || e.failure.Load().holds(now)):
-	default:
-		return nil
+	var wait *tokencache.WaitError
+	if errors.As(err, &wait) {
+		return r, &waitError{request: c.about(key), others: wait.Busy, err: wait.Err}
 	}
-	c.touch(e)
-	return t
+	return r, cloneError(c.annotate(key, err))
 }
 
-// token is the token of e, or a new one. It tells whether the caller waited.
-func (c *cache) token(ctx context.Context, e *entry) (t *Token, waited bool, err error) {
-	for {
-		if t := c.hit(e); t != nil {
-			return t, false, nil
-		}
-		t, f, err := c.board(ctx, e)
-		if err == errGone {
-			e = c.entryFor(&e.key)
-			continue
-		}
-		if f == nil {
-			return t, false, err
-		}
-		t, err = c.wait(ctx, e, f)
-		return t, true, err
+// waitError is a wait for a token that ended with the caller's context.
+type waitError struct {
+	request requestInfo
+	others  int // being fetched, if there were too many to begin with this one
+	err     error
+}
+
+func (e *waitError) Error() string {
+	if e.others > 0 {
+		return fmt.Sprintf("maskinporten: waiting for a %s while %d others are fetched: %v; ask for fewer at a time, as Prefetch does, or give the context more time", e.request, e.others, e.err)
+	}
+	return fmt.Sprintf("maskinporten: waiting for a %s: %v; the fetch goes on, for at most 30 seconds in all: give the context more time if this happens often", e.request, e.err)
+}
+
+func (e *waitError) Unwrap() error { return e.err }
+
+// Is makes it an ErrNoToken.
+func (e *waitError) Is(target error) bool { return target == ErrNoToken }
+
+// run is one fetch.
+func (c *cache) run(ctx context.Context, f tokencache.Flight[Request]) (*Token, *tokencache.Failure) {
+	var rejected *Credential
+	if f.Holds {
+		rejected, _ = f.Previous.Cause.(*Credential)
+	}
+	token, cred, err := c.fetch(ctx, f.Key, rejected)
+	switch {
+	case err == nil:
+		return token, nil
+	case f.Previous != nil && (nothingSent(err) || err == f.Previous.Err):
+		return nil, f.Previous
+	}
+	failed := &tokencache.Failure{
+		Err:        c.annotate(f.Key, err),
+		Temporary:  temporary(err),
+		RetryAfter: min(retryAfter(err), maxRetryAfter),
+	}
+	if cred != nil && !c.static {
+		failed.Cause = cred
+	}
+	return nil, failed
+}
+
+// lostFetch is the failure of a fetch that foreign code made nothing of.
+func lostFetch(err error) *tokencache.Failure {
+	if errors.Is(err, tokencache.ErrDead) {
+		return &tokencache.Failure{Err: errDeadOnArrival, Temporary: true}
+	}
+	return &tokencache.Failure{
+		Err:       fmt.Errorf("the credential source, the signer or the HTTP client %w", err),
+		Temporary: true,
 	}
 }
 
-var errGone = errors.New("the entry has left the cache")
+var errDeadOnArrival = errors.New("twice in a row the token had expired when it came: the way to the token endpoint takes longer than its tokens live, or the machine was suspended")
 
-// board decides what a caller gets: a token, an error, or a flight to wait for.
-func (c *cache) board(ctx context.Context, e *entry) (*Token, *flight, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.gone.Load() {
-		return nil, nil, errGone
-	}
-	c.touch(e)
-	now := time.Now()
-	t, f, failed := e.token.Load(), e.flight.Load(), e.failure.Load()
-	if t != nil {
-		old := age(t.sent, now)
-		lives := old < t.lifetime
-		// Once a refresh has been tried, a token serves to its very end: those
-		// who come do not wait for what has not come so far.
-		tried := failed != nil || f != nil && (f.background || f.slow.Load())
-		if old < t.expired || lives && (tried || ctx.Err() != nil) {
-			if old >= t.stale && f == nil && !failed.holds(now) {
-				c.launch(e, true, nil)
-			}
-			return t, nil, nil
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, c.waitError(e, err)
-	}
-	if f != nil {
-		return nil, f, nil
-	}
-	var refused *Credential
-	if failed.holds(now) {
-		if c.static || failed.credential == nil || failed.temporary {
-			return nil, nil, cloneError(failed.err)
-		}
-		// A new credential forgets refusals. Asking the source for it is
-		// the flight's business: it may take time, and one asks for all.
-		refused = failed.credential
-	}
-	return nil, c.launch(e, false, refused), nil
-}
-
-// launch starts a flight of e, whose lock is held. The flight belongs to no
-// caller: it goes on under its own deadline when they have left.
-func (c *cache) launch(e *entry, background bool, refused *Credential) *flight {
-	f := &flight{done: make(chan struct{}), background: background}
-	e.flight.Store(f)
-	go c.fly(e, f, refused)
-	return f
-}
-
-// fly fetches, and lands whatever foreign code does meanwhile: panic, end its
-// goroutine, or not come back, for Sign takes no context and an HTTP client may
-// ignore one. Then it is left behind on this goroutine.
-func (c *cache) fly(e *entry, f *flight, refused *Credential) {
-	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout)
-	defer cancel()
-	hangs := time.AfterFunc(flightTimeout+lastWords, func() {
-		c.land(e, f, nil, nil, fmt.Errorf("%w: %w", errFlightHangs, context.DeadlineExceeded))
-	})
-	defer hangs.Stop()
-	var (
-		token *Token
-		cred  *Credential
-		err   error = errFlightAbandoned
-	)
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicError(p)
-		}
-		c.land(e, f, token, cred, err)
-	}()
-	token, cred, err = c.fetch(ctx, &e.key, refused)
-}
-
-// explained adds to an error that has it not what was being done.
-func (c *cache) explained(key *Request, err error) error {
+// annotate returns err with what was being done, unless it says so already.
+func (c *cache) annotate(key *Request, err error) error {
 	switch err.(type) {
-	case nil, *Error, *fetchError, *exchangeError, *FieldError:
-		return err
-	}
-	if err == errCredentialUnchanged {
+	case *Error, *fetchError, *exchangeError, *FieldError:
 		return err
 	}
 	return &fetchError{request: c.about(key), err: err}
 }
 
-// panicError says that foreign code panicked, and not with what: the value may
-// hold a secret.
-func panicError(p any) error {
-	return fmt.Errorf("the credential source, the signer or the HTTP client panicked with a %T", p)
-}
-
-func (c *cache) land(e *entry, f *flight, token *Token, cred *Credential, err error) {
-	if !f.landed.CompareAndSwap(false, true) {
-		return
-	}
-	f.token, f.err = token, c.explained(&e.key, err)
-	now := time.Now()
-	before := e.failure.Load() // only flights write it, and this is the only one
-	var failed *failure
-	if f.err != nil {
-		failed = before.next(f.err, cred, now)
-	}
-	e.mu.Lock()
-	asked := true // false: nothing was sent, the refusal that is remembered holds
-	switch {
-	case f.err == nil:
-		e.failure.Store(nil)
-		if age(f.token.sent, now) < f.token.expired {
-			e.token.Store(f.token)
-		}
-	case errors.Is(f.err, errCredentialUnchanged) && before != nil:
-		asked = false
-		f.err = before.err
-	default:
-		e.failure.Store(failed)
-	}
-	e.flight.Store(nil)
-	e.mu.Unlock()
-	if asked {
-		c.count(f, now)
-	}
-	c.settle(e, now)
-	close(f.done)
-	if asked && f.background && f.err != nil && before == nil {
+// warn says that a token could not be refreshed, once and not for each attempt.
+func (c *cache) warn(_ context.Context, o tokencache.Outcome[Request, Token]) {
+	if o.Failure != nil && o.Flight.Background && !o.Repeated {
 		c.log.Warn("maskinporten: a token could not be refreshed; the one at hand stays in use while it lives",
-			"request", e.key, "error", f.err.Error())
+			"request", *o.Flight.Key, "error", c.annotate(o.Flight.Key, o.Failure.Err).Error())
 	}
 }
 
-// next is the failure after f (which may be nil): its pause is twice as long
-// if it is of the same kind.
-func (f *failure) next(err error, cred *Credential, now time.Time) *failure {
-	n := &failure{err: err, credential: cred, at: now, temporary: temporary(err)}
-	first, longest := firstPause, longestPause
-	if n.temporary {
-		first, longest = firstTemporary, longestTemporary
+// reportUnauthorized is told that an API rejected t. It reports whether to try
+// again with the token that is next.
+func (c *cache) reportUnauthorized(e *entry, t *Token, justFetched bool) (again bool) {
+	verdict := c.Reject(e, t, justFetched)
+	if verdict.Exhausted {
+		c.log.Warn("maskinporten: the API answers 401 to new tokens too, so it is not the token's age: check its environment, scope and the customer's access. A new token is fetched once in 30 seconds at most",
+			"request", *e.Key())
 	}
-	n.pause = first
-	if f != nil && f.temporary == n.temporary && (f.credential == cred || cred != nil && f.credential != nil && cred.same(f.credential)) {
-		n.pause = min(2*f.pause, longest)
-	}
-	n.pause = max(n.pause, min(retryAfter(err), longestPause))
-	return n
-}
-
-// wait ends with the flight or with ctx, whichever comes first. A caller for
-// whom there is a token that still lives waits for half of what it has left:
-// then the token is better than waiting on, for this caller and those who come.
-func (c *cache) wait(ctx context.Context, e *entry, f *flight) (*Token, error) {
-	c.waiters.Add(1)
-	defer c.waiters.Add(-1)
-	const worthwhile = time.Second // to call an API with
-	var enough <-chan struct{}
-	if t := e.living(); t != nil {
-		if left := t.lifetime - age(t.sent, time.Now()); left > worthwhile {
-			half, cancel := context.WithTimeout(context.Background(), left/2)
-			defer cancel()
-			enough = half.Done()
-		}
-	}
-	for {
-		select {
-		case <-f.done:
-			if f.err == nil {
-				return f.token, nil
-			}
-			if t := e.living(); t != nil {
-				return t, nil
-			}
-			return nil, cloneError(f.err)
-		case <-enough:
-			if t := e.living(); t != nil {
-				f.slow.Store(true)
-				return t, nil
-			}
-			enough = nil // it was dropped meanwhile
-		case <-ctx.Done():
-			select {
-			case <-f.done: // both: what came is looked at first
-				continue
-			default:
-			}
-			if t := e.living(); t != nil {
-				return t, nil
-			}
-			return nil, c.waitError(e, ctx.Err())
-		}
-	}
-}
-
-// living is the token of e while it lives, for a caller to whom no better one
-// can be had.
-func (e *entry) living() *Token {
-	if t := e.token.Load(); t != nil && age(t.sent, time.Now()) < t.lifetime {
-		return t
-	}
-	return nil
-}
-
-func (c *cache) waitError(e *entry, err error) error {
-	return fmt.Errorf("maskinporten: waiting for a %s: %w; the fetch goes on, for at most 30 seconds in all: give the context more time if this happens often", c.about(&e.key), err)
-}
-
-// invalidate drops exactly the token given.
-func (c *cache) invalidate(access string) {
-	c.all(func(e *entry) bool {
-		t := e.token.Load()
-		if t == nil || t.AccessToken() != access {
-			return true
-		}
-		c.forget(e, t)
-		return false
-	})
-}
-
-// forget drops t, unless another token has come since.
-func (c *cache) forget(e *entry, t *Token) bool {
-	e.mu.Lock()
-	dropped := e.token.CompareAndSwap(t, nil)
-	e.mu.Unlock()
-	if dropped {
-		c.settle(e, time.Now())
-	}
-	return dropped
+	return verdict.Again
 }
 
 // Stats is a snapshot for metrics. Its counters count from New.
@@ -375,27 +179,29 @@ type Stats struct {
 	NotAfter    time.Time // when the certificate in use expires; zero for a bare key, and for a source not asked yet
 }
 
-// mostCodes bounds Stats.Failures: a server may make up codes.
-const mostCodes = 50
+// maxCodes bounds Stats.Failures: a server may make up codes.
+const maxCodes = 50
 
-func (c *cache) count(f *flight, now time.Time) {
+func (c *cache) count(o tokencache.Outcome[Request, Token]) {
+	now := time.Now()
 	c.statsMu.Lock()
 	defer c.statsMu.Unlock()
 	c.stats.Fetches++
-	if f.background {
+	if o.Flight.Background {
 		c.stats.Refreshes++
 	}
-	if f.err == nil {
+	if o.Failure == nil {
 		c.stats.LastSuccess = now
 		return
 	}
-	code := failureCode(f.err)
-	if len(c.stats.Failures) >= mostCodes && c.stats.Failures[code] == 0 {
+	err := c.annotate(o.Flight.Key, o.Failure.Err)
+	code := failureCode(err)
+	if len(c.stats.Failures) >= maxCodes && c.stats.Failures[code] == 0 {
 		code = "other"
 	}
 	c.stats.Failures[code]++
 	c.stats.LastFailure = now
-	c.stats.LastError = f.err.Error()
+	c.stats.LastError = err.Error()
 }
 
 func (c *cache) snapshot() Stats {
@@ -403,8 +209,8 @@ func (c *cache) snapshot() Stats {
 	s := c.stats
 	s.Failures = maps.Clone(s.Failures)
 	c.statsMu.Unlock()
-	s.Entries = c.len()
-	s.Waiters = int(c.waiters.Load())
+	s.Entries = c.Len()
+	s.Waiters = c.Waiters()
 	return s
 }
 

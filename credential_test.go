@@ -240,7 +240,6 @@ func TestMoodySigner(t *testing.T) {
 		t.Run(mood, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				wake := make(chan struct{})
-				defer close(wake)
 				first := func() { <-wake }
 				if mood == "panics" {
 					first = func() { panic("CKR_DEVICE_ERROR") }
@@ -261,6 +260,8 @@ func TestMoodySigner(t *testing.T) {
 				require.NoError(t, err)
 				require.Error(t, <-failed)
 				time.Sleep(time.Minute)
+				close(wake) // until then no other is started beside it
+				synctest.Wait()
 				_, err = c.Token(t.Context(), Request{Scope: "first"})
 				require.NoError(t, err)
 			})

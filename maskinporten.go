@@ -174,7 +174,7 @@ func (c *Client) Logger() *slog.Logger { return c.exchange.log }
 // lookup with [Client.TokenSource].
 func (c *Client) Token(ctx context.Context, r Request) (*Token, error) {
 	if e := c.cache.find(&r); e != nil {
-		if t := c.cache.hit(e); t != nil {
+		if t := c.cache.Hit(e); t != nil {
 			return t, nil
 		}
 	}
@@ -182,14 +182,24 @@ func (c *Client) Token(ctx context.Context, r Request) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, _, err := c.cache.token(ctx, c.cache.entryFor(&key))
-	return t, err
+	got, err := c.cache.get(ctx, &key)
+	return got.Value, err
+}
+
+// TokenSource makes a source of tokens for r. A bad Request is a
+// *[FieldError].
+func (c *Client) TokenSource(r Request) (*TokenSource, error) {
+	key, err := c.key(r)
+	if err != nil {
+		return nil, err
+	}
+	return &TokenSource{cache: c.cache, key: key}, nil
 }
 
 // Invalidate drops a token that an API has refused, so that the next call
 // fetches another. Only exactly this access token is dropped: a late refusal
 // of an old token leaves the newer one alone. [Transport] does this by itself.
-func (c *Client) Invalidate(accessToken string) { c.cache.invalidate(accessToken) }
+func (c *Client) Invalidate(accessToken string) { c.cache.Invalidate(accessToken) }
 
 // Stats is a snapshot of what the client has done.
 func (c *Client) Stats() Stats {
@@ -330,17 +340,12 @@ func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*T
 		}
 	}
 	tokens := x.from.cache
-	e := tokens.entryFor(r)
-	before := e.failure.Load()
 	for replaced := false; ; replaced = true {
-		t, _, err := tokens.token(ctx, e)
+		got, err := tokens.Get(ctx, r)
 		if err != nil {
-			if rejected != nil && before != nil && e.failure.Load() == before {
-				return nil, rejected, errCredentialUnchanged
-			}
 			return nil, x.from.exchange.lastCredential(), err
 		}
-		sent := time.Now()
+		t, sent := got.Value, time.Now()
 		exchanged, err := x.by.Exchange(ctx, x.from.exchange.http, t, *r)
 		if err == nil {
 			err = exchanged.check()
@@ -349,10 +354,9 @@ func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*T
 			err = x.from.exchange.checkSubject(exchanged.AccessToken, r)
 		}
 		if err == nil {
-			tokens.accept(e, t)
 			return newToken(exchanged.AccessToken, t.scope, sent, exchanged.Lifetime), nil, nil
 		}
-		if replaced || !errors.Is(err, ErrTokenRejected) || !tokens.refuse(e, t, false) {
+		if replaced || !errors.Is(err, ErrTokenRejected) || !tokens.reportUnauthorized(got.Entry, t, false) {
 			return nil, nil, x.wrapError(r, t, err)
 		}
 	}

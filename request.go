@@ -3,6 +3,7 @@ package maskinporten
 import (
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -305,4 +306,71 @@ func isUUID(s string) bool {
 		}
 	}
 	return true
+}
+
+// hashOf is the same for scopes in any order.
+func hashOf(seed maphash.Seed, r *Request) uint64 {
+	var h uint64
+	for scope, more := r.Scope, true; more; {
+		var word string
+		if i := strings.IndexByte(scope, ' '); i >= 0 {
+			word, scope = scope[:i], scope[i+1:]
+		} else {
+			word, more = scope, false
+		}
+		h += maphash.String(seed, word)
+	}
+	if r.scopeOnly() {
+		return h
+	}
+	for i, field := range [...]*string{
+		&r.ConsumerOrg, &r.Resource, &r.PID, &r.OnBehalfOf,
+		&r.SystemUser.OrgNumber, &r.SystemUser.ExternalRef, &r.Consent.ID, &r.Consent.From,
+	} {
+		if *field != "" {
+			h = (h + uint64(i) + 1) * 0x9e3779b97f4a7c15 // 2^64/φ: the fields must not be exchangeable
+			h ^= maphash.String(seed, *field)
+		}
+	}
+	return h
+}
+
+// scopeOnly reports whether no field but Scope is set: the usual case, found
+// without comparing eight strings.
+func (r *Request) scopeOnly() bool {
+	return len(r.ConsumerOrg)|len(r.Resource)|len(r.PID)|len(r.OnBehalfOf)|
+		len(r.SystemUser.OrgNumber)|len(r.SystemUser.ExternalRef)|len(r.Consent.ID)|len(r.Consent.From) == 0
+}
+
+// same reports whether r, as a caller wrote it, asks for what the key k does.
+func (k *Request) same(r *Request) bool {
+	if k.scopeOnly() && r.scopeOnly() {
+		return sameScopes(k.Scope, r.Scope)
+	}
+	return k.ConsumerOrg == r.ConsumerOrg && k.Resource == r.Resource && k.PID == r.PID &&
+		k.OnBehalfOf == r.OnBehalfOf && k.SystemUser == r.SystemUser && k.Consent == r.Consent &&
+		sameScopes(k.Scope, r.Scope)
+}
+
+func sameScopes(a, b string) bool {
+	return a == b || len(a) == len(b) && holdsAll(a, b) && holdsAll(b, a)
+}
+
+// holdsAll reports whether each word of b is a word of a.
+func holdsAll(a, b string) bool {
+	for word := range strings.SplitSeq(b, " ") {
+		if !holdsWord(a, word) {
+			return false
+		}
+	}
+	return true
+}
+
+func holdsWord(a, word string) bool {
+	for w := range strings.SplitSeq(a, " ") {
+		if w == word {
+			return true
+		}
+	}
+	return false
 }

@@ -5,70 +5,55 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/maskinporten-go/maskinporten/internal/tokencache"
 )
 
 // Token is an access token. It is immutable and safe for concurrent use, and
 // printing, logging or marshalling it shows no secret: only
 // [Token.AccessToken] and [Token.OAuth2] do.
 type Token struct {
-	// bearer is the Authorization header's value. It stands behind a pointer
-	// so that a print of a struct holding a Token shows an address.
-	bearer *string
+	// bearer returns the Authorization header's value. It is a func because
+	// printers that go by reflection, as tests' do, see into unexported fields
+	// and follow pointers, but cannot see what a closure holds.
+	bearer func() string
 	scope  string
-
-	sent     time.Time     // when the grant was sent, on both clocks
-	lifetime time.Duration // from sent
-	stale    time.Duration // age from which another is fetched in the background
-	expired  time.Duration // age from which it is not handed out while another can be had
+	times  tokencache.Times // counted from when the grant was sent
 }
 
-const bearerPrefix = "Bearer "
+const (
+	bearerPrefix = "Bearer "
 
-// newToken sets the ages at which a token passes from fresh to stale to
-// expired: fractions of its lifetime, so that a token of one second is not
-// fetched anew on every call. Jitter keeps a fleet that started together from
-// refreshing together.
+	// maxLifetime is what a longer lifetime counts as.
+	maxLifetime = 24 * time.Hour
+)
+
 func newToken(access, scope string, sent time.Time, lifetime time.Duration) *Token {
-	const longest = 24 * time.Hour
-	lifetime = min(lifetime, longest)
-	window := min(lifetime/4, time.Minute)
-	jitter := time.Duration(rand.Float64() * float64(window) / 10)
 	bearer := bearerPrefix + access
 	return &Token{
-		bearer:   &bearer,
-		scope:    scope,
-		sent:     sent,
-		lifetime: lifetime,
-		stale:    lifetime - window - jitter,
-		expired:  lifetime - min(lifetime/10, 10*time.Second),
+		bearer: func() string { return bearer },
+		scope:  scope,
+		times:  tokencache.NewTimes(tokencache.At(sent), min(lifetime, maxLifetime)),
 	}
 }
 
-// age is how long ago sent was, by the clock that says more: the monotonic
-// clock stands still while a machine is suspended, and the wall clock can be
-// set back.
-func age(sent, now time.Time) time.Duration {
-	return max(now.Sub(sent), time.Duration(now.UnixNano()-sent.UnixNano()))
-}
+// AccessToken returns the secret itself.
+func (t *Token) AccessToken() string { return t.bearer()[len(bearerPrefix):] }
 
-// AccessToken is the secret itself.
-func (t *Token) AccessToken() string { return (*t.bearer)[len(bearerPrefix):] }
-
-// Expiry is when the token expires, by this machine's clock: its lifetime
+// Expiry returns when the token expires, by this machine's clock: its lifetime
 // counted from when its grant was sent, so that a clock that is off does no
 // harm. It is at most a day away.
-func (t *Token) Expiry() time.Time { return t.sent.Round(0).Add(t.lifetime) }
+func (t *Token) Expiry() time.Time { return t.times.Sent.Wall().Add(t.times.Lifetime) }
 
-// Scope is what was granted, separated by spaces.
+// Scope returns what was granted, separated by spaces.
 func (t *Token) Scope() string { return t.scope }
 
-// OAuth2 is a copy for golang.org/x/oauth2. It shows its secret when printed.
+// OAuth2 returns a copy for golang.org/x/oauth2. It shows its secret when printed.
 func (t *Token) OAuth2() *oauth2.Token { return t.oauth2(t.Expiry()) }
 
 func (t *Token) oauth2(expiry time.Time) *oauth2.Token {
@@ -114,16 +99,6 @@ type TokenSource struct {
 	entry atomic.Pointer[entry]
 }
 
-// TokenSource makes a source of tokens for r. A bad Request is a
-// *[FieldError].
-func (c *Client) TokenSource(r Request) (*TokenSource, error) {
-	key, err := c.key(r)
-	if err != nil {
-		return nil, err
-	}
-	return &TokenSource{cache: c.cache, key: key}, nil
-}
-
 // TokenContext returns what [Client.Token] does. While a token is at hand
 // that takes an atomic load and a look at the clock.
 func (s *TokenSource) TokenContext(ctx context.Context) (*Token, error) {
@@ -131,28 +106,25 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*Token, error) {
 	return t, err
 }
 
-// get also tells whether the token was waited for.
+// get also reports whether the token was waited for.
 func (s *TokenSource) get(ctx context.Context) (t *Token, waited bool, err error) {
-	e := s.entry.Load()
-	if e != nil {
-		if t := s.cache.hit(e); t != nil {
+	if e := s.entry.Load(); e != nil {
+		if t := s.cache.Hit(e); t != nil {
 			return t, false, nil
 		}
 	}
-	if e == nil || e.gone.Load() {
-		e = s.cache.entryFor(&s.key)
-		s.entry.Store(e)
+	r, err := s.cache.get(ctx, &s.key)
+	if r.Entry != nil {
+		s.entry.Store(r.Entry)
 	}
-	return s.cache.token(ctx, e)
+	return r.Value, r.Waited != nil, err
 }
 
-// refused is told that an API answered 401, and tells whether to try again.
-func (s *TokenSource) refused(t *Token, justFetched bool) (again bool) {
-	return s.cache.refuse(s.entry.Load(), t, justFetched)
+// reportUnauthorized is told that an API rejected t, and reports whether to try
+// again.
+func (s *TokenSource) reportUnauthorized(t *Token, justFetched bool) (again bool) {
+	return s.cache.reportUnauthorized(s.entry.Load(), t, justFetched)
 }
-
-// accepted is told that an API took t.
-func (s *TokenSource) accepted(t *Token) { s.cache.accept(s.entry.Load(), t) }
 
 // Token is for code that knows only [oauth2.TokenSource]: a copy of the
 // caller's own, without a context, so a wait ends only with the fetch (30
@@ -169,8 +141,8 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 		return nil, err
 	}
 	const expiryDelta = 10 * time.Second // x/oauth2's defaultExpiryDelta
-	if age(t.sent, time.Now()) < t.stale {
-		return t.oauth2(t.sent.Round(0).Add(t.stale + expiryDelta)), nil
+	if t.times.Fresh(tokencache.Now()) {
+		return t.oauth2(t.times.Sent.Wall().Add(t.times.Stale + expiryDelta)), nil
 	}
 	return t.OAuth2(), nil
 }

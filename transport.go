@@ -114,13 +114,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !rejected(resp) {
-		if resp.StatusCode < 400 {
-			t.source.accepted(token)
-		}
-		return resp, nil
-	}
-	if !t.source.refused(token, justFetched) {
+	if !rejected(resp) || !t.source.reportUnauthorized(token, justFetched) {
 		return resp, nil
 	}
 	return t.retryUnauthorized(req, resp)
@@ -149,11 +143,8 @@ func (t *Transport) retryUnauthorized(req *http.Request, answer *http.Response) 
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case rejected(resp):
-		t.source.refused(token, true)
-	case resp.StatusCode < 400:
-		t.source.accepted(token)
+	if rejected(resp) {
+		t.source.reportUnauthorized(token, true)
 	}
 	return resp, nil
 }
@@ -198,7 +189,7 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, token *Token) (*
 	outgoing := &struct {
 		http.Request
 		authorization [1]string // in one allocation with the request
-	}{Request: *req, authorization: [1]string{*token.bearer}}
+	}{Request: *req, authorization: [1]string{token.bearer()}}
 	header := maps.Clone(req.Header)
 	if header == nil {
 		header = make(http.Header, 1)
