@@ -68,12 +68,17 @@ func newKey(signer crypto.Signer, certs *pool, id string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range chain {
-		key.Chain = append(key.Chain, c.Certificate)
+	for i, c := range chain {
+		if c.problem != nil && i > 1 {
+			// Maskinporten does not need the root.
+			key.Notes = append(key.Notes, fmt.Sprintf("the certificate of %s is left out of the chain, for it is not as X.509 demands: %v", quoted(c.Subject.CommonName), c.problem))
+			break
+		}
 		if c.problem != nil && key.problem == nil {
 			key.problem = fmt.Errorf("%w: that of %s, issued by %s: %w; order a new one, or register the key on the client and give its id: WithKeyID, MASKINPORTEN_KEY_ID",
 				ErrMalformedCertificate, quoted(c.Subject.CommonName), quoted(c.Issuer.CommonName), c.problem)
 		}
+		key.Chain = append(key.Chain, c.Certificate)
 	}
 	return key, nil
 }

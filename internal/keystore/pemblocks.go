@@ -26,6 +26,9 @@ func eachBlock(text string, f func(n int, b pemBlock) error) error {
 	n := 0
 	for {
 		label, body := marker(upper, "BEGIN ")
+		if before := upper[:len(upper)-len(body)]; strings.Contains(before, "-END ") || label == "" && strings.Contains(upper, "-END ") {
+			return fmt.Errorf("%w: after block %d of the PEM data there is an END line without its BEGIN line: copy the whole file again", ErrNotKeystore, n)
+		}
 		if label == "" {
 			return nil
 		}

@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"bytes"
 	"crypto"
 	"errors"
 	"fmt"
@@ -106,10 +105,11 @@ func parseStored(k p12.Key, budget *p12.Budget) (crypto.PrivateKey, error) {
 // nameNotContent is for an error: whether data is the name of a file rather than
 // what is in it.
 func nameNotContent(data []byte) string {
-	if len(data) > 300 || bytes.ContainsAny(data, "\n\x00") {
+	name := strings.TrimSpace(string(data[:min(len(data), 300)]))
+	if len(data) > 300 || strings.ContainsAny(name, "\n\x00") {
 		return ""
 	}
-	switch strings.ToLower(filepath.Ext(strings.TrimSpace(string(data)))) {
+	switch strings.ToLower(filepath.Ext(name)) {
 	case ".p12", ".pfx", ".pem", ".crt", ".cer", ".key", ".jwk", ".json":
 		return "; it looks like the name of a file, not its content: read the file first, or use PKCS12File, PEMFile or JWKFile"
 	}
