@@ -12,7 +12,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/apis"
-	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
+	"github.com/maskinporten-go/maskinporten/apis/apistest"
 )
 
 const query = `query($opplysningspliktigId: ID!, $ansattFraMaaned: String!) {finnArbeidsforholdoversikterPrOpplysningspliktig(opplysningspliktigId: $opplysningspliktigId, ansattFraMaaned: $ansattFraMaaned){arbeidsforholdoversikter{id arbeidstaker{ident} yrke{kode beskrivelse} sistEndret}}}`
@@ -44,11 +44,14 @@ func employments(api *http.Client, url, employer string) (json.RawMessage, error
 }
 
 func main() {
-	api, stop := fakeapi.Start(apis.NAVAaregOTP)
+	api, stop, err := apistest.StartUnlessConfigured(apis.NAVAaregOTP) // fakes, unless MASKINPORTEN_CLIENT_ID is set
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	aareg := must(api.HTTPClient(client, "")) // for our own organisation
-	for _, employer := range []string{fakeapi.Employer, "123456789"} {
+	for _, employer := range []string{apistest.Employer, "123456789"} {
 		data, err := employments(aareg, api.BaseURL(client.Environment()), employer)
 		fmt.Printf("employer %s: %s error: %v\n", employer, data, err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/apis"
-	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
+	"github.com/maskinporten-go/maskinporten/apis/apistest"
 )
 
 // income stands for code that takes tokens from wherever they come.
@@ -32,11 +32,14 @@ func income(ctx context.Context, tokens oauth2.TokenSource, address string) (str
 }
 
 func main() {
-	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
+	api, stop, err := apistest.StartUnlessConfigured(apis.SkatteetatenInntekt) // fakes, unless MASKINPORTEN_CLIENT_ID is set
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	source := must(client.TokenSource(must(maskinporten.RequestFromEnv())))
-	address := api.BaseURL(client.Environment()) + "/otp/" + fakeapi.Person + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-01"
+	address := api.BaseURL(client.Environment()) + "/otp/" + apistest.Person + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-01"
 	fmt.Print(must(income(context.Background(), source, address)))
 }
 

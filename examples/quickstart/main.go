@@ -16,12 +16,15 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/apis"
-	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
+	"github.com/maskinporten-go/maskinporten/apis/apistest"
 	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 func main() {
-	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
+	api, stop, err := apistest.StartUnlessConfigured(apis.SkatteetatenInntekt) // fakes, unless MASKINPORTEN_CLIENT_ID is set
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer stop()
 	ctx := context.Background()
 
@@ -47,7 +50,7 @@ func main() {
 	fmt.Println("second call:   needed no new token:", client.Stats().Fetches == fetched)
 
 	inntekt := must(api.HTTPClient(client, request.ConsumerOrg))
-	address := api.BaseURL(cfg.Environment) + "/otp/" + fakeapi.Person + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-01"
+	address := api.BaseURL(cfg.Environment) + "/otp/" + apistest.Person + "/inntekter?fraOgMed=2026-01&tilOgMed=2026-01"
 	resp := must(inntekt.Get(address))
 	defer resp.Body.Close()
 	fmt.Printf("answer:        HTTP %d %s\n%s", resp.StatusCode, http.StatusText(resp.StatusCode), must(io.ReadAll(resp.Body)))

@@ -13,7 +13,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/apis"
-	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
+	"github.com/maskinporten-go/maskinporten/apis/apistest"
 )
 
 type answer struct {
@@ -42,13 +42,16 @@ func income(api *http.Client, baseURL, pid string) (months []json.RawMessage, er
 }
 
 func main() {
-	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
+	api, stop, err := apistest.StartUnlessConfigured(apis.SkatteetatenInntekt) // fakes, unless MASKINPORTEN_CLIENT_ID is set
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	inntekt := must(api.HTTPClient(client, "")) // for our own organisation
 
 	var wg sync.WaitGroup
-	for i, pid := range []string{fakeapi.Person, fakeapi.UnknownPerson, fakeapi.Person} {
+	for i, pid := range []string{apistest.Person, apistest.UnknownPerson, apistest.Person} {
 		wg.Go(func() {
 			months, err := income(inntekt, api.BaseURL(client.Environment()), pid)
 			fmt.Printf("person %d: income in %d months, error: %v\n", i+1, len(months), err)

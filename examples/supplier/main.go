@@ -14,7 +14,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/apis"
-	"github.com/maskinporten-go/maskinporten/examples/internal/fakeapi"
+	"github.com/maskinporten-go/maskinporten/apis/apistest"
 )
 
 type backend struct {
@@ -50,7 +50,10 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	api, stop := fakeapi.Start(apis.SkatteetatenInntekt)
+	api, stop, err := apistest.StartUnlessConfigured(apis.SkatteetatenInntekt) // fakes, unless MASKINPORTEN_CLIENT_ID is set
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer stop()
 	client := must(maskinporten.New(must(maskinporten.ConfigFromEnv())))
 	mux := http.NewServeMux()
@@ -58,8 +61,8 @@ func main() {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 
-	for _, customer := range []string{"313367002", fakeapi.NotDelegated, "974760673"} {
-		resp := must(http.Get(server.URL + "/customers/" + customer + "/income/" + fakeapi.Person))
+	for _, customer := range []string{"313367002", apistest.NotDelegated, "974760673"} {
+		resp := must(http.Get(server.URL + "/customers/" + customer + "/income/" + apistest.Person))
 		fmt.Printf("customer %s: %s\n%s\n", customer, resp.Status, must(io.ReadAll(resp.Body)))
 	}
 }
