@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -339,4 +340,100 @@ func TestDeadlineHoldsWhileATokenIsSlow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The replacements that APIs cause stay within five and one for each 30
+// seconds, whatever they answer, and a revocation is mended at once as long as
+// there is one left.
+func TestReplacementsStayWithinTheirBudget(t *testing.T) {
+	for seed := range uint64(12) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			rejects := func(string) bool { return true }
+			r := newRejecting(t, func(_ *rejecting, token string) *http.Response {
+				switch {
+				case rejects(token):
+					return answer(401, "")
+				case random.IntN(4) == 0:
+					return answer([]int{403, 404, 429, 500}[random.IntN(4)], "")
+				}
+				return answer(200, "")
+			})
+			r.warm(t)
+			share := random.Float64()
+			var lately string
+			patterns := []func(string) bool{
+				func(string) bool { return true },
+				func(string) bool { return random.Float64() < share },
+				func(token string) bool { return token == lately },
+				func(string) bool { return false },
+			}
+			began := time.Now()
+			for range 400 {
+				if random.IntN(20) == 0 {
+					rejects = patterns[random.IntN(len(patterns))]
+				}
+				if random.IntN(10) == 0 && len(r.tokens) > 0 {
+					lately = r.tokens[len(r.tokens)-1]
+				}
+				for range 1 + random.IntN(3) {
+					r.call(t, t.Context()).Body.Close()
+				}
+				time.Sleep(time.Duration(random.ExpFloat64() * float64(2*time.Second)))
+				replaced := r.fake.TokenRequests() - 1
+				require.LessOrEqual(t, replaced, 5+int(time.Since(began)/(30*time.Second)), "seed %d", seed)
+			}
+			// Left alone, all five are back.
+			rejects = func(string) bool { return false }
+			time.Sleep(150 * time.Second)
+			r.call(t, t.Context())
+			for range 5 {
+				revoked := r.tokens[len(r.tokens)-1]
+				rejects = func(token string) bool { return token == revoked }
+				require.NotEqual(t, 401, r.call(t, t.Context()).StatusCode, "seed %d", seed)
+			}
+		})
+	}
+}
+
+// What was found: one path that always says 401 beside one that is fine.
+func TestOnePathThatAlwaysRejectsCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		r := newRejecting(t, func(*rejecting, string) *http.Response {
+			if n++; n%2 == 0 {
+				return answer(401, "")
+			}
+			return answer(200, "")
+		})
+		r.warm(t)
+		for range 600 {
+			r.call(t, t.Context()).Body.Close()
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, r.fake.TokenRequests()-1, 25)
+	})
+}
+
+// What was found: ten revocations in a row, with only 404 and 403 between, made
+// callers see the 401s. A minute apart, each is mended at once.
+func TestRevocationsWithoutASuccessBetweenAreMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		revoked := ""
+		r := newRejecting(t, func(r *rejecting, token string) *http.Response {
+			if token == revoked {
+				return answer(401, "")
+			}
+			return answer([]int{403, 404}[len(r.tokens)%2], "")
+		})
+		r.warm(t)
+		r.call(t, t.Context())
+		for range 20 {
+			revoked = r.tokens[len(r.tokens)-1]
+			for range 100 {
+				require.NotEqual(t, 401, r.call(t, t.Context()).StatusCode)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
 }
