@@ -2,6 +2,7 @@ package resourceserver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -124,7 +125,9 @@ func readClaims(o jws.Object) (*Claims, error) {
 	c.Consumer, c.Supplier = orgNumber(c.ConsumerID), orgNumber(c.SupplierID)
 	details, _ := o.Array("authorization_details")
 	for _, detail := range details {
-		c.readDetail(detail)
+		if err := c.readDetail(detail); err != nil {
+			return nil, tokenErrorOf(err)
+		}
 	}
 	return c, nil
 }
@@ -138,13 +141,15 @@ const (
 
 // readDetail reads an element of authorization_details (RFC 9396). Types and
 // shapes that are not known here are passed over: the token is good without.
-func (c *Claims) readDetail(detail json.RawMessage) {
-	o, err := jws.ParseObject(detail)
+// The error is for one of a known type that can be read in two ways.
+func (c *Claims) readDetail(detail json.RawMessage) error {
+	o, err := jws.ParseObject("its authorization_details", detail)
+	kind, _ := o.Text("type")
 	if err != nil {
-		return
+		kind = typeOf(detail)
 	}
-	r := reader{Object: o}
-	switch r.text("type") {
+	r := reader{Object: o, err: err}
+	switch kind {
 	case systemUserType:
 		user := SystemUserClaim{IDs: r.texts("systemuser_id"), SystemID: r.text("system_id"), Owner: orgNumber(r.organisation("systemuser_org"))}
 		if r.err == nil {
@@ -158,7 +163,24 @@ func (c *Claims) readDetail(detail json.RawMessage) {
 		if r.err == nil {
 			c.Consents = append(c.Consents, consent)
 		}
+	default:
+		return nil
 	}
+	var bad *jws.Error
+	if errors.As(r.err, &bad) && bad.Ambiguous {
+		return bad
+	}
+	return nil
+}
+
+// typeOf returns the type of a detail that cannot be read with care, as one who
+// takes less care reads it.
+func typeOf(detail json.RawMessage) string {
+	var d struct {
+		Type string `json:"type"`
+	}
+	_ = json.Unmarshal(detail, &d) // what is no object has no type
+	return d.Type
 }
 
 // orgNumber returns the Norwegian organisation number in id; empty if there is none.
@@ -227,26 +249,36 @@ func (r *reader) recipient(name string) string {
 	return orgNumber(r.organisation(name))
 }
 
-// rights reads what was consented to. Altinn writes metadata and metaData;
-// encoding/json takes either.
+// rights reads what was consented to.
 func (r *reader) rights(name string) []ConsentRight {
-	var written []struct {
-		Action   []string `json:"action"`
-		Resource []struct {
-			Value string `json:"value"`
-		} `json:"resource"`
-		Metadata map[string]string `json:"metadata"`
-	}
-	r.keep(r.Decode(name, &written))
+	written, err := r.Objects(name)
+	r.keep(err)
 	var rights []ConsentRight
-	for _, w := range written {
-		right := ConsentRight{Actions: w.Action, Metadata: w.Metadata}
-		for _, resource := range w.Resource {
-			right.Resources = append(right.Resources, resource.Value)
+	for _, o := range written {
+		in := reader{Object: o}
+		right := ConsentRight{Actions: in.texts("action"), Metadata: in.limits()}
+		resources, err := in.Objects("resource")
+		in.keep(err)
+		for _, o := range resources {
+			value, err := o.Text("value")
+			in.keep(err)
+			right.Resources = append(right.Resources, value)
 		}
+		r.keep(in.err)
 		rights = append(rights, right)
 	}
 	return rights
+}
+
+// limits reads metadata, which Altinn also writes metaData.
+func (r *reader) limits() map[string]string {
+	name := "metadata"
+	if !r.Has(name) {
+		name = "metaData"
+	}
+	limits, err := r.Map(name)
+	r.keep(err)
+	return limits
 }
 
 // redacted shows that there are persons, not who.

@@ -25,7 +25,7 @@ var errNoKeySet = errors.New("the answer is not a JWK set")
 // out, and does not spoil the others. A set that is published empty withdraws
 // all keys; one with nothing but keys of other kinds is taken for a mistake.
 func parseKeys(body []byte) (map[string]*jws.Key, error) {
-	set, err := jws.ParseObject(bytes.TrimPrefix(body, []byte("\ufeff")))
+	set, err := jws.ParseObject("the answer", bytes.TrimPrefix(body, []byte("\ufeff")))
 	if err != nil {
 		return nil, errNoKeySet
 	}
@@ -52,7 +52,7 @@ func parseKeys(body []byte) (map[string]*jws.Key, error) {
 // parseKey returns a key that may verify; nil for one of another kind or size,
 // or meant for something else (RFC 7517 §4.2 and §4.4).
 func parseKey(written []byte) (kid string, key *jws.Key) {
-	jwk, err := jws.ParseObject(written)
+	jwk, err := jws.ParseObject("a key", written)
 	if err != nil {
 		return "", nil
 	}

@@ -25,8 +25,9 @@ var ErrNotJWT = errors.New("it is not a JWT of three parts")
 // Error is what is wrong with a token. Its text begins with "it" or "its" and
 // holds nothing of the token but what has been made fit to print.
 type Error struct {
-	Reason  string
-	Expired bool // the token was valid, and its time is over
+	Reason    string
+	Expired   bool // the token was valid, and its time is over
+	Ambiguous bool // two readers could read two different things in it
 }
 
 // Error returns the reason.
@@ -64,9 +65,8 @@ func Unverified(token string) (Object, error) {
 	if err != nil {
 		return nil, invalid("its payload is not base64url")
 	}
-	claims, err := ParseObject(decoded)
-	if err != nil {
-		return nil, invalid("its payload " + err.Error())
-	}
-	return claims, nil
+	return ParseObject("its payload", decoded, claimNames...)
 }
+
+// claimNames is the claims that decide what a token is good for.
+var claimNames = []string{"iss", "iat", "nbf", "exp", "scope", "aud", "client_id", "consumer", "supplier", "pid", "authorization_details"}

@@ -125,6 +125,8 @@ func TestParseObject(t *testing.T) {
 		{"escapes and brackets in texts", `{"a\\":"}\"]","b":["\\",{"c":"["}],"d":"\\\""}`, ""},
 		{"as many as there may be", manyMembers(maxMembers), ""},
 		{"more than there may be", manyMembers(maxMembers + 1), "more than 100"},
+		{"a known name in another case", `{"PID":1}`, `states "PID" for pid`},
+		{"a name that begins as a known one", `{"pid2":1,"PI":2}`, ""},
 		{"not an object", `[]`, "is not a JSON object"},
 		{"null", `null`, "is not a JSON object"},
 		{"nothing", ``, "is not valid JSON"},
@@ -134,7 +136,7 @@ func TestParseObject(t *testing.T) {
 		{"more behind it", `{} {}`, "is not valid JSON"},
 		{"a line break in the name stays out of logs", `{"a\nb":1,"a\nb":2}`, `states "a b" twice`},
 	} {
-		_, err := ParseObject([]byte(test.text))
+		_, err := ParseObject("it", []byte(test.text), "pid")
 		if test.reason == "" {
 			require.NoError(t, err, test.name)
 			continue
@@ -156,7 +158,7 @@ func FuzzParseObject(f *testing.F) {
 	f.Add([]byte(`{"a":1,"b":{"a":[2,"x"]},"c" : "\\\"" , "d":null}`))
 	f.Add([]byte(` {"a\u0062":"}","\\":[]} `))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		o, err := ParseObject(data)
+		o, err := ParseObject("it", data)
 		var want map[string]json.RawMessage
 		if json.Unmarshal(data, &want) != nil || want == nil {
 			require.Error(t, err)
@@ -180,7 +182,7 @@ func FuzzParseObject(f *testing.F) {
 }
 
 func TestValues(t *testing.T) {
-	o, err := ParseObject([]byte(`{"text":"t","null":null,"number":1.5,"texts":["a","b"],"array":[1,{}],
+	o, err := ParseObject("it", []byte(`{"text":"t","null":null,"number":1.5,"texts":["a","b"],"array":[1,{}],
 		"object":{"authority":"a","ID":"b"},"lower":{"authority":"a","id":"b"},"huge":1e300,"negative":-1}`))
 	require.NoError(t, err)
 	for _, absent := range []string{"null", "nowhere"} {

@@ -3,7 +3,6 @@ package jws
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -35,21 +34,22 @@ var _ jwt.Claims = Object(nil)
 // somebody has made up.
 const maxMembers = 100
 
-// ParseObject reads the top level of data. Its errors go on after a subject,
-// such as "its payload".
-func ParseObject(data []byte) (Object, error) {
+// ParseObject reads the top level of data. A name that is one of known but for
+// the case of its letters is refused, too. The error is an *[Error], whose
+// reason begins with what data is.
+func ParseObject(what string, data []byte, known ...string) (Object, error) {
 	if !json.Valid(data) {
-		return nil, errors.New("is not valid JSON")
+		return nil, invalid(what + " is not valid JSON")
 	}
-	return parseValid(data)
+	return parseValid(what, data, known)
 }
 
-// parseValid reads the top level of data, which is valid JSON: that spares the
-// time that json.Decoder takes, a third of that for the signature.
-func parseValid(data []byte) (Object, error) {
+// parseValid is ParseObject for data that is valid JSON: that spares the time
+// that json.Decoder takes, a third of that for the signature.
+func parseValid(what string, data []byte, known []string) (Object, error) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || data[0] != '{' {
-		return nil, errors.New("is not a JSON object")
+		return nil, invalid(what + " is not a JSON object")
 	}
 	o := make(Object, 0, 16)
 	rest := bytes.TrimSpace(data[1:])
@@ -60,13 +60,13 @@ func parseValid(data []byte) (Object, error) {
 		n := lengthOf(rest)
 		name, err := text(rest[:n])
 		if err != nil {
-			return nil, errors.New("is not valid JSON")
+			return nil, invalid(what + " is not valid JSON")
 		}
 		if len(o) == maxMembers {
-			return nil, fmt.Errorf("states more than %d values", maxMembers)
+			return nil, invalid(fmt.Sprintf("%s states more than %d values", what, maxMembers))
 		}
-		if o.states(name) {
-			return nil, fmt.Errorf("states %q twice", redact.Clean(name, 40))
+		if err := o.checkName(what, name, known); err != nil {
+			return nil, err
 		}
 		rest = bytes.TrimSpace(rest[n:])
 		rest = bytes.TrimSpace(rest[1:]) // the colon
@@ -77,10 +77,20 @@ func parseValid(data []byte) (Object, error) {
 	return o, nil
 }
 
-// states reports whether o has a member of this name, in any case of letters.
-// Like encoding/json, it counts such as the long s, which is an s in Unicode.
-func (o Object) states(name string) bool {
-	return slices.ContainsFunc(o, func(m member) bool { return strings.EqualFold(m.name, name) })
+// checkName refuses a name that one reader takes for another's. Like
+// encoding/json, strings.EqualFold takes even the long s for an s.
+func (o Object) checkName(what, name string, known []string) error {
+	for _, m := range o {
+		if strings.EqualFold(m.name, name) {
+			return &Error{Reason: fmt.Sprintf("%s states %q twice", what, redact.Clean(name, 40)), Ambiguous: true}
+		}
+	}
+	for _, exact := range known {
+		if name != exact && strings.EqualFold(name, exact) {
+			return &Error{Reason: fmt.Sprintf("%s states %q for %s", what, redact.Clean(name, 40), exact), Ambiguous: true}
+		}
+	}
+	return nil
 }
 
 // lengthOf returns the length of the value that data, which is valid JSON from
@@ -126,9 +136,9 @@ func text(value []byte) (s string, err error) {
 
 // UnmarshalJSON reads data as claims. It is for jwt.
 func (o *Object) UnmarshalJSON(data []byte) error {
-	claims, err := parseValid(bytes.Clone(data))
+	claims, err := parseValid("its payload", bytes.Clone(data), claimNames)
 	if err != nil {
-		return invalid("its payload " + err.Error())
+		return err
 	}
 	*o = claims
 	return nil
@@ -206,27 +216,52 @@ func (o Object) Object(name string) (Object, error) {
 	if value == nil {
 		return nil, nil
 	}
-	inner, err := parseValid(value)
-	if err != nil {
-		return nil, invalid("its " + name + " " + err.Error())
-	}
-	return inner, nil
+	return parseValid("its "+name, value, nil)
 }
 
 // Array returns the values in the array under name; nil if there is none.
 func (o Object) Array(name string) ([]json.RawMessage, error) {
+	value := o.value(name)
+	if value == nil {
+		return nil, nil
+	}
 	var values []json.RawMessage
-	return values, o.Decode(name, &values)
+	if json.Unmarshal(value, &values) != nil {
+		return nil, invalid("its " + name + " is not an array")
+	}
+	return values, nil
 }
 
-// Decode decodes the value under name into v, as [json.Unmarshal] does; it
-// leaves v alone if there is none.
-func (o Object) Decode(name string, v any) error {
-	value := o.value(name)
-	if value != nil && json.Unmarshal(value, v) != nil {
-		return invalid("its " + name + " is of another type")
+// Objects returns the objects in the array under name; nil if there is none.
+func (o Object) Objects(name string) ([]Object, error) {
+	values, err := o.Array(name)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	var objects []Object
+	for _, value := range values {
+		inner, err := parseValid("its "+name, value, nil)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, inner)
+	}
+	return objects, nil
+}
+
+// Map returns the strings in the object under name; nil if there is none.
+func (o Object) Map(name string) (map[string]string, error) {
+	inner, err := o.Object(name)
+	if err != nil || inner == nil {
+		return nil, err
+	}
+	all := make(map[string]string, len(inner))
+	for _, m := range inner {
+		if all[m.name], err = inner.Text(m.name); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Organisation is an organisation as Maskinporten names one.

@@ -108,7 +108,7 @@ func (s Subject) checkDetails(claims Object) error {
 	details, _ := claims.Array("authorization_details")
 	var users, consents []string
 	for _, detail := range details {
-		d, err := ParseObject(detail)
+		d, err := ParseObject("a detail", detail)
 		if err != nil {
 			continue
 		}

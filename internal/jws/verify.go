@@ -163,9 +163,9 @@ func parseHeader(encoded string) (*header, error) {
 	if err != nil {
 		return nil, invalid("its header is not base64url")
 	}
-	h, err := ParseObject(decoded)
+	h, err := ParseObject("its header", decoded, "alg", "kid", "crit")
 	if err != nil {
-		return nil, invalid("its header " + err.Error())
+		return nil, err
 	}
 	alg, err := h.Text("alg")
 	if err != nil {
