@@ -22,6 +22,8 @@ type cache struct {
 	fetch  func(ctx context.Context, key *Request, rejected *Credential) (*Token, *Credential, error)
 	about  func(key *Request) requestInfo
 	static bool // the credential can never be another
+	store  *sharedTokens
+	trace  *Trace
 	log    *slog.Logger
 
 	statsMu sync.Mutex
@@ -55,7 +57,7 @@ func newCache(x *exchange, static bool, log *slog.Logger) *cache {
 		SameCause: func(a, b any) bool { return a.(*Credential).same(b.(*Credential)) },
 		Lost:      lostFetch,
 		Count:     c.count,
-		After:     c.warn,
+		After:     c.after,
 		Limit:     maxEntries,
 		Flights:   maxFetches,
 	})
@@ -69,15 +71,28 @@ func (c *cache) find(r *Request) *entry {
 
 // get returns a token for key, or an error of the caller's own.
 func (c *cache) get(ctx context.Context, key *Request) (tokencache.Result[Request, Token], error) {
+	start := time.Now()
 	r, err := c.Get(ctx, key)
-	if err == nil {
-		return r, nil
+	if err != nil {
+		err = c.explain(key, err)
 	}
+	if r.Waited != nil && c.trace != nil && c.trace.Waited != nil {
+		c.trace.Waited(ctx, traceOf(*r.Waited), time.Since(start), err)
+	}
+	return r, err
+}
+
+// explain returns err, which Get has returned, as one for a caller.
+func (c *cache) explain(key *Request, err error) error {
 	var wait *tokencache.WaitError
 	if errors.As(err, &wait) {
-		return r, &waitError{request: c.about(key), others: wait.Busy, err: wait.Err}
+		return &waitError{request: c.about(key), others: wait.Busy, err: wait.Err}
 	}
-	return r, cloneError(c.annotate(key, err))
+	return cloneError(c.annotate(key, err))
+}
+
+func traceOf(f tokencache.Flight[Request]) Fetch {
+	return Fetch{ID: f.ID, Request: *f.Key, Background: f.Background}
 }
 
 // waitError is a wait for a token that ended with the caller's context.
@@ -105,10 +120,12 @@ func (c *cache) run(ctx context.Context, f tokencache.Flight[Request]) (*Token, 
 	if f.Holds {
 		rejected, _ = f.Previous.Cause.(*Credential)
 	}
-	token, cred, err := c.fetch(ctx, f.Key, rejected)
+	token, cred, err := c.traced(withoutHooks(ctx), f, rejected)
 	switch {
 	case err == nil:
 		return token, nil
+	case err == errElsewhere:
+		return nil, tokencache.Postponed
 	case f.Previous != nil && (nothingSent(err) || err == f.Previous.Err):
 		return nil, f.Previous
 	}
@@ -122,6 +139,41 @@ func (c *cache) run(ctx context.Context, f tokencache.Flight[Request]) (*Token, 
 	}
 	return nil, failed
 }
+
+// traced fetches, and tells the trace.
+func (c *cache) traced(ctx context.Context, f tokencache.Flight[Request], rejected *Credential) (token *Token, cred *Credential, err error) {
+	ctx, done := c.trace.startFetch(ctx, traceOf(f))
+	err = errFetchLost // unless fetching returns
+	defer func() {
+		if err == errElsewhere {
+			done(false, nil)
+			return
+		}
+		done(token != nil && token.fromStore, err)
+	}()
+	token, cred, err = c.lookOrFetch(ctx, f, rejected)
+	return token, cred, err
+}
+
+// lookOrFetch asks the store, if there is one, and else Maskinporten.
+func (c *cache) lookOrFetch(ctx context.Context, f tokencache.Flight[Request], rejected *Credential) (*Token, *Credential, error) {
+	if c.store != nil && rejected == nil {
+		held, dropped := c.Replaced(f.Key)
+		token, elsewhere := c.store.look(ctx, f.Key, held, dropped, f.Background)
+		switch {
+		case token != nil:
+			return token, nil, nil
+		case elsewhere:
+			return nil, nil, errElsewhere
+		}
+	}
+	return c.fetch(ctx, f.Key, rejected)
+}
+
+var (
+	errFetchLost = errors.New("the fetch ended without a result")
+	errElsewhere = errors.New("another process is fetching the token")
+)
 
 // lostFetch is the failure of a fetch that foreign code made nothing of.
 func lostFetch(err error) *tokencache.Failure {
@@ -145,8 +197,12 @@ func (c *cache) annotate(key *Request, err error) error {
 	return &fetchError{request: c.about(key), err: err}
 }
 
-// warn says that a token could not be refreshed, once and not for each attempt.
-func (c *cache) warn(_ context.Context, o tokencache.Outcome[Request, Token]) {
+// after gives a token to the store, and says that one could not be refreshed,
+// once and not for each attempt.
+func (c *cache) after(ctx context.Context, o tokencache.Outcome[Request, Token]) {
+	if o.Failure == nil && c.store != nil && !o.Value.fromStore {
+		c.store.put(ctx, o.Flight.Key, o.Value)
+	}
 	if o.Failure != nil && o.Flight.Background && !o.Repeated {
 		c.log.Warn("maskinporten: a token could not be refreshed; the one at hand stays in use while it lives",
 			"request", *o.Flight.Key, "error", c.annotate(o.Flight.Key, o.Failure.Err).Error())
@@ -177,6 +233,11 @@ type Stats struct {
 	LastFailure time.Time
 	LastError   string    // what failed last; it holds nothing secret
 	NotAfter    time.Time // when the certificate in use expires; zero for a bare key, and for a source not asked yet
+
+	// StoreRequests is how often Config.Store was asked for what; nil without
+	// one. FromStore of Fetches brought a token from there.
+	StoreRequests map[StoreRequest]int64
+	FromStore     int64
 }
 
 // maxCodes bounds Stats.Failures: a server may make up codes.
@@ -191,6 +252,9 @@ func (c *cache) count(o tokencache.Outcome[Request, Token]) {
 		c.stats.Refreshes++
 	}
 	if o.Failure == nil {
+		if o.Value.fromStore {
+			c.stats.FromStore++
+		}
 		c.stats.LastSuccess = now
 		return
 	}
@@ -211,6 +275,7 @@ func (c *cache) snapshot() Stats {
 	c.statsMu.Unlock()
 	s.Entries = c.Len()
 	s.Waiters = c.Waiters()
+	s.StoreRequests = c.store.counts()
 	return s
 }
 

@@ -116,6 +116,13 @@ func settled(err error) bool { return err == nil || !mayRetry(err) }
 
 // attempt signs a grant and sends it.
 func (x *exchange) attempt(ctx context.Context, r *Request, rejected *Credential, offset time.Duration) (granted, error) {
+	ctx, done := startAttempt(ctx)
+	got, err := x.signAndPost(ctx, r, rejected, offset)
+	done(err)
+	return got, err
+}
+
+func (x *exchange) signAndPost(ctx context.Context, r *Request, rejected *Credential, offset time.Duration) (granted, error) {
 	assertion, cred, err := x.assertion(ctx, r, rejected, offset)
 	switch {
 	case errors.Is(err, errCredentialUnchanged):

@@ -63,6 +63,17 @@ type Config struct {
 	// once and not once a call. Attempts that are repeated are at debug level.
 	// Nil means silence.
 	Logger *slog.Logger
+
+	// Store shares tokens with other processes of the same client and
+	// credential, so that they fetch each token once and not once each; package
+	// redisstore has one. Tokens in it are sealed with what the credential's
+	// key signs, so a store must not be used with a key that signs texts that
+	// others choose. Nil means that tokens are this process's own.
+	Store TokenStore
+
+	// Trace is told of fetches and of calls that wait for one; package
+	// otelmaskinporten has one. Nil means nobody is.
+	Trace *Trace
 }
 
 // Client is one Maskinporten client in one environment, with the tokens it
@@ -118,6 +129,8 @@ func New(cfg Config) (*Client, error) {
 		c.exchange.last.Store(cred)
 	}
 	c.cache = newCache(c.exchange, static, log)
+	c.cache.trace = cfg.Trace
+	c.cache.store = newSharedTokens(cfg.Store, c.exchange)
 	return c, nil
 }
 
@@ -321,7 +334,7 @@ func (c *Client) traded(x TokenExchange) *Client {
 	t := &trade{by: x, from: c}
 	traded := &Client{env: c.env, id: c.id, source: c.source, exchange: c.exchange}
 	traded.cache = newCache(c.exchange, c.cache.static, c.exchange.log)
-	traded.cache.fetch, traded.cache.about = t.fetch, t.requestInfo
+	traded.cache.fetch, traded.cache.about, traded.cache.trace = t.fetch, t.requestInfo, c.cache.trace
 	return traded
 }
 

@@ -2,24 +2,16 @@ package maskinporten
 
 import (
 	"context"
-	"crypto"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maskinporten-go/maskinporten/internal/redact"
+	"github.com/maskinporten-go/maskinporten/internal/tokencache"
 )
 
 // TokenStore keeps tokens for several processes, so that replicas of a program
@@ -57,130 +49,259 @@ type TokenStore interface {
 // ErrStoreMiss is what a [TokenStore] returns for a name that it does not hold.
 var ErrStoreMiss = errors.New("maskinporten: the store holds nothing under that name")
 
-// storeKeys name and seal the tokens of one client with one credential. Whoever
-// can sign with its key could fetch the tokens anyway, so that opening a stored
-// one takes nothing that a thief of the key does not have, and there is no
-// second secret to keep.
-type storeKeys struct {
-	secret []byte // pseudorandom key of HKDF (RFC 5869)
-	naming []byte
+// sharedTokens is [Config].Store as a client's fetches use it.
+type sharedTokens struct {
+	store    TokenStore
+	exchange *exchange
+	guard    storeGuard // of the store
+	signing  storeGuard // of the signer, which may hang or fail as well
+	keys     atomic.Pointer[credentialKeys]
+
+	mu       sync.Mutex
+	leases   map[string]time.Time // those won, by name, and when they end
+	requests map[StoreRequest]int64
 }
 
-// storeVersion is the first byte of what is sealed. A change to what is below
-// needs another.
-const storeVersion = 1
-
-// storeLabel begins what is signed to get a secret. Its blanks and NUL byte
-// stand in no JWS (RFC 7515 §5.1), so that no grant's signature is this one.
-const storeLabel = "maskinporten token store\x00"
-
-// newStoreKeys signs: RSASSA-PKCS1-v1_5 is deterministic (RFC 8017 §8.2.1), so
-// that every process with the same key gets the same secret. The signature is
-// verified, since a signer that returns anything else would make a secret
-// that others might guess.
-func newStoreKeys(signer crypto.Signer, issuer, clientID string) (*storeKeys, error) {
-	digest := sha256.Sum256([]byte(storeLabel + issuer + "\x00" + clientID))
-	signature, err := signer.Sign(rand.Reader, digest[:], crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("signing for the token store: %w", err)
-	}
-	public, ok := signer.Public().(*rsa.PublicKey)
-	if !ok || rsa.VerifyPKCS1v15(public, crypto.SHA256, digest[:], signature) != nil {
-		return nil, errors.New("signing for the token store: the signer's signature does not verify")
-	}
-	secret, err := hkdf.Extract(sha256.New, signature, nil)
-	if err != nil {
-		return nil, err
-	}
-	naming, err := hkdf.Expand(sha256.New, secret, "name", sha256.Size)
-	if err != nil {
-		return nil, err
-	}
-	return &storeKeys{secret, naming}, nil
+type credentialKeys struct {
+	credential *Credential
+	*storeKeys
 }
 
-// name is where the token of a normalized request is kept. Without the key it
-// says nothing about the request, and a guess cannot be checked.
-func (k *storeKeys) name(r *Request) string {
-	mac := hmac.New(sha256.New, k.naming)
-	for _, f := range r.fields() {
-		for _, part := range []string{f.Key, f.Value.String()} {
-			mac.Write(binary.AppendUvarint(nil, uint64(len(part))))
-			mac.Write([]byte(part))
+// StoreRequest is one kind of operation of a [TokenStore], and how it ended.
+type StoreRequest struct {
+	Operation string // get, set, delete or lease
+	Result    string // hit, miss, unusable (get); won, lost (lease); ok (set, delete); error, skipped (all)
+}
+
+const (
+	// storeSigning is for one signature more than without a store, once for
+	// each credential. A key in a cloud may take some hundred milliseconds.
+	storeSigning = time.Second
+
+	// leasePatience is how long a call waits for another process to fetch.
+	leasePatience = time.Second
+)
+
+// newSharedTokens returns nil for no store.
+func newSharedTokens(store TokenStore, x *exchange) *sharedTokens {
+	if store == nil {
+		return nil
+	}
+	return &sharedTokens{
+		store:    store,
+		exchange: x,
+		guard:    storeGuard{name: "the token store", timeout: storeTimeout, log: x.log},
+		signing:  storeGuard{name: "signing for the token store", timeout: storeSigning, log: x.log},
+		leases:   make(map[string]time.Time),
+		requests: make(map[StoreRequest]int64),
+	}
+}
+
+// look returns the token that another process has fetched for r, or nil if the
+// caller is to fetch it. A call that has to wait for it anyway waits a little
+// for a process that is about to have it. In the background nobody waits, and
+// look reports that it is being fetched elsewhere.
+//
+// stale and rejected are the tokens, if any, in whose place another is wanted.
+func (s *sharedTokens) look(ctx context.Context, r *Request, stale, rejected *Token, background bool) (t *Token, elsewhere bool) {
+	keys := s.keysOf(ctx)
+	if keys == nil {
+		return nil, false
+	}
+	name := keys.name(r)
+	find := func(ctx context.Context) (*Token, bool) { return s.find(ctx, keys, name, r, stale, rejected) }
+	soon, cancel := context.WithTimeout(ctx, 2*storeTimeout)
+	defer cancel()
+	t, ok := find(soon)
+	if t != nil || !ok {
+		return t, false
+	}
+	if s.lease(soon, name) {
+		// Between the two another may have put its token there, which ended
+		// its lease.
+		if t, _ = find(soon); t != nil {
+			s.put(soon, r, t)
+		}
+		return t, false
+	}
+	if background {
+		return nil, true
+	}
+	ctx, cancel = context.WithTimeout(ctx, leasePatience)
+	defer cancel()
+	for wait := 20 * time.Millisecond; t == nil && ok && ctx.Err() == nil; wait = min(2*wait, storeTimeout) {
+		pause, cancel := context.WithTimeout(ctx, wait)
+		<-pause.Done()
+		cancel()
+		t, ok = find(ctx)
+	}
+	return t, false
+}
+
+// keysOf returns the keys of the credential in use; nil if it cannot sign now,
+// which the fetch will find out and explain.
+func (s *sharedTokens) keysOf(ctx context.Context) *credentialKeys {
+	cred, err := s.exchange.credential(ctx)
+	if err != nil {
+		return nil
+	}
+	if k := s.keys.Load(); k != nil && k.credential.same(cred) {
+		return k
+	}
+	k, err := askStore(ctx, &s.signing, func(context.Context) (*credentialKeys, error) {
+		if k := s.keys.Load(); k != nil && k.credential.same(cred) {
+			return k, nil // another's fetch has made them meanwhile
+		}
+		keys, err := newStoreKeys(cred.key.Signer(), s.exchange.env.Issuer, s.exchange.clientID)
+		if err != nil {
+			return nil, err
+		}
+		k := &credentialKeys{cred, keys}
+		s.keys.Store(k) // also if nobody waits any more
+		return k, nil
+	})
+	if err != nil {
+		return nil
+	}
+	return k
+}
+
+// find looks for a token that is better than those in whose place it is wanted.
+// It reports whether the store has answered.
+func (s *sharedTokens) find(ctx context.Context, keys *credentialKeys, name string, r *Request, stale, rejected *Token) (t *Token, ok bool) {
+	type value struct {
+		sealed []byte
+		left   time.Duration
+	}
+	v, err := askStore(ctx, &s.guard, func(ctx context.Context) (v value, err error) {
+		v.sealed, v.left, err = s.store.Get(ctx, name)
+		return v, err
+	})
+	if err != nil {
+		s.count("get", failedAs(err, "miss"))
+		return nil, errors.Is(err, ErrStoreMiss)
+	}
+	stored, ok := keys.open(name, v.sealed)
+	lifetime, left := time.Duration(stored.Lifetime)*time.Millisecond, stored.left(v.left, s.exchange.clock.ServerTime())
+	if !ok || left <= 0 || s.exchange.checkSubject(stored.Access, r) != nil {
+		s.count("get", "unusable")
+		return nil, true
+	}
+	t = newToken(stored.Access, stored.Scope, time.Now().Add(left-lifetime), lifetime)
+	switch {
+	case rejected != nil && rejected.AccessToken() == stored.Access:
+		s.ask(ctx, "delete", func(ctx context.Context) error { return s.store.Delete(ctx, name, v.sealed) })
+	case stale != nil && stale.AccessToken() == stored.Access:
+	case left > lifetime-t.times.Expired && (stale == nil || left > lifetime-t.times.Stale):
+		s.count("get", "hit")
+		t.fromStore = true
+		return t, true
+	}
+	s.count("get", "miss")
+	return nil, true
+}
+
+// lease reports whether this process is to fetch the token of that name. That
+// is also so when the store cannot say. A lease lasts for as long as a fetch
+// may take: a process that has failed to fetch holds it still.
+func (s *sharedTokens) lease(ctx context.Context, name string) bool {
+	now := time.Now()
+	s.mu.Lock()
+	held := now.Before(s.leases[name])
+	s.mu.Unlock()
+	if held {
+		return true
+	}
+	won, err := askStore(ctx, &s.guard, func(ctx context.Context) (bool, error) {
+		return s.store.Lease(ctx, name, tokencache.Timeout)
+	})
+	switch {
+	case err != nil:
+		s.count("lease", failedAs(err, "error"))
+		return true
+	case !won:
+		s.count("lease", "lost")
+		return false
+	}
+	s.count("lease", "won")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leases[name] = now.Add(tokencache.Timeout)
+	looked := 0
+	for name, end := range s.leases { // in random order; there are never many that have ended
+		if looked++; looked > 4 {
+			break
+		}
+		if !now.Before(end) {
+			delete(s.leases, name)
 		}
 	}
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return true
 }
 
-// aead is AES-256-GCM under a key for this name alone, with a random nonce: one
-// name is sealed once in a token's lifetime, far from where nonces collide.
-func (k *storeKeys) aead(name string) (cipher.AEAD, error) {
-	key, err := hkdf.Expand(sha256.New, k.secret, "value\x00"+string(rune(storeVersion))+name, 32)
-	if err != nil {
-		return nil, err
+// put gives a token to the other processes, and ends the lease.
+func (s *sharedTokens) put(ctx context.Context, r *Request, t *Token) {
+	keys := s.keys.Load()
+	left := t.times.Left(tokencache.Now())
+	if keys == nil || left <= 0 {
+		return
 	}
-	block, err := aes.NewCipher(key)
+	name := keys.name(r)
+	sealed, err := keys.seal(name, storedToken{
+		Access:   t.AccessToken(),
+		Scope:    t.scope,
+		Lifetime: t.times.Lifetime.Milliseconds(),
+		End:      s.exchange.clock.ServerTime().Add(left).UnixMilli(),
+	})
 	if err != nil {
-		return nil, err
+		return
 	}
-	return cipher.NewGCMWithRandomNonce(block)
+	s.ask(ctx, "set", func(ctx context.Context) error { return s.store.Set(ctx, name, sealed, left) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.leases, name)
 }
 
-// storedToken is what is sealed. Times are in milliseconds.
-type storedToken struct {
-	Access   string `json:"access_token"`
-	Scope    string `json:"scope"`
-	Lifetime int64  `json:"lifetime"`
-	End      int64  `json:"end"` // Unix time by Maskinporten's clock
+// ask is for an operation that returns nothing but an error.
+func (s *sharedTokens) ask(ctx context.Context, name string, operation func(context.Context) error) {
+	_, err := askStore(ctx, &s.guard, func(ctx context.Context) (struct{}, error) { return struct{}{}, operation(ctx) })
+	s.count(name, failedAs(err, "ok"))
 }
 
-// seal encrypts t for name. Version and name are authenticated along with it,
-// so that a value moved to another name does not open.
-func (k *storeKeys) seal(name string, t storedToken) ([]byte, error) {
-	plain, err := json.Marshal(t)
-	if err != nil {
-		return nil, err
+// failedAs returns the result of an operation that ended with err.
+func failedAs(err error, otherwise string) string {
+	switch {
+	case err == nil, errors.Is(err, ErrStoreMiss):
+		return otherwise
+	case err == errStoreAway:
+		return "skipped"
 	}
-	aead, err := k.aead(name)
-	if err != nil {
-		return nil, err
-	}
-	return aead.Seal([]byte{storeVersion}, nil, plain, additionalData(name)), nil
+	return "error"
 }
 
-func additionalData(name string) []byte { return append([]byte{storeVersion}, name...) }
-
-// open reports whether sealed is a token that seal has sealed for name, and
-// returns it. Anything may stand in a store.
-func (k *storeKeys) open(name string, sealed []byte) (t storedToken, ok bool) {
-	const maxSealed = 2 << 20 // twice what an answer may be
-	if len(sealed) == 0 || len(sealed) > maxSealed || sealed[0] != storeVersion {
-		return storedToken{}, false
-	}
-	aead, err := k.aead(name)
-	if err != nil {
-		return storedToken{}, false
-	}
-	plain, err := aead.Open(nil, nil, sealed[1:], additionalData(name))
-	if err != nil || json.Unmarshal(plain, &t) != nil {
-		return storedToken{}, false
-	}
-	const day = int64(24 * time.Hour / time.Millisecond)
-	return t, t.Access != "" && visibleASCII(t.Access) && t.Lifetime > 0 && t.Lifetime <= day
+func (s *sharedTokens) count(operation, result string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests[StoreRequest{operation, result}]++
 }
 
-// left is what t has to live: the least of what the store says, the lifetime,
-// and the end that Maskinporten set, which a replayed value has passed.
-func (t *storedToken) left(byStore time.Duration, now time.Time) time.Duration {
-	end := time.UnixMilli(t.End).Sub(now)
-	return min(byStore, time.Duration(t.Lifetime)*time.Millisecond, end)
+// counts returns a copy of what was counted; nil without a store.
+func (s *sharedTokens) counts() map[StoreRequest]int64 {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.requests)
 }
 
 // storeGuard stands between flights and a store, which may fail in any way
 // there is: an operation that is not done in time is left behind, and a store
 // that has failed is left alone for a pause that grows while it goes on failing.
 type storeGuard struct {
-	log *slog.Logger
+	name    string // for the log
+	timeout time.Duration
+	log     *slog.Logger
 
 	mu       sync.Mutex
 	overdue  int           // operations left behind that have not returned
@@ -188,6 +309,8 @@ type storeGuard struct {
 	resume   time.Time     // when the pause ends
 	pause    time.Duration // the last one; zero once the store has answered
 	probe    chan struct{} // closed when the operation that others wait for is over
+	warned   time.Time     // when the last warning was logged
+	silent   bool          // the pause was not warned of
 }
 
 const (
@@ -200,11 +323,15 @@ const (
 
 	minStorePause = 100 * time.Millisecond
 	maxStorePause = 10 * time.Second
+
+	// storeWarnings are at least this far apart: a store may fail in part, for
+	// instance for want of a right to write, and answer in between.
+	storeWarnings = 10 * time.Minute
 )
 
 var (
-	errStoreAway    = errors.New("the token store is left alone for a while")
-	errStoreTimeout = fmt.Errorf("no answer within %v", storeTimeout)
+	errStoreAway    = errors.New("it is left alone for a while")
+	errStoreTimeout = errors.New("it did not answer in time")
 )
 
 // askStore runs one operation of a store on a goroutine of its own and returns
@@ -214,7 +341,7 @@ func askStore[T any](ctx context.Context, g *storeGuard, operation func(context.
 		value T
 		err   error
 	}
-	limited, cancel := context.WithTimeout(ctx, storeTimeout)
+	limited, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
 	probe, err := g.enter(limited)
 	if err != nil {
@@ -293,11 +420,17 @@ func (g *storeGuard) leave(probe chan struct{}, err error) {
 	var failed, recovered bool
 	switch {
 	case err == nil, errors.Is(err, ErrStoreMiss):
-		recovered = g.pause > 0
+		recovered = g.pause > 0 && !g.silent
 		g.answered, g.pause = now, 0
 	case err == errStoreAway, now.Before(g.resume): // no verdict, or one that is known
 	default:
-		failed = g.pause == 0
+		if g.pause == 0 {
+			failed = g.warned.IsZero() || now.Sub(g.warned) >= storeWarnings
+			g.silent = !failed
+		}
+		if failed {
+			g.warned = now
+		}
 		g.pause = min(max(2*g.pause, minStorePause), maxStorePause)
 		g.resume = now.Add(g.pause)
 	}
@@ -308,8 +441,8 @@ func (g *storeGuard) leave(probe chan struct{}, err error) {
 	g.mu.Unlock()
 	switch { // not under the lock: a log handler may ask for a token
 	case failed:
-		g.log.Warn("maskinporten: the token store fails; tokens are fetched without it until it answers", "error", redact.Clean(err.Error(), 200))
+		g.log.Warn("maskinporten: "+g.name+" fails; tokens are fetched without the store until it answers", "error", redact.Clean(err.Error(), 200))
 	case recovered:
-		g.log.Info("maskinporten: the token store answers again")
+		g.log.Info("maskinporten: " + g.name + " answers again")
 	}
 }

@@ -1,389 +1,569 @@
-package maskinporten
+package maskinporten_test
 
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"reflect"
-	"runtime"
+	"maps"
+	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
-const storeTestIssuer = "https://test.maskinporten.no/"
+// memoryStore is a store that obeys the contract of TokenStore, until a test
+// has it do otherwise.
+type memoryStore struct {
+	mu     sync.Mutex
+	values map[string]stored
+	leases map[string]time.Time
+	asked  map[string]int // by operation
 
-func storeTestKey(t testing.TB) *rsa.PrivateKey {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "store", "key.pem"))
-	require.NoError(t, err)
-	block, _ := pem.Decode(data)
-	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-	require.NoError(t, err)
-	return key
+	before func(ctx context.Context, operation string) error
+	read   func(name string, sealed []byte) []byte
+	offset time.Duration // of the store's clock
 }
 
-func storeTestKeys(t testing.TB) *storeKeys {
-	t.Helper()
-	keys, err := newStoreKeys(storeTestKey(t), storeTestIssuer, "client")
-	require.NoError(t, err)
-	return keys
+type stored struct {
+	sealed []byte
+	until  time.Time
 }
 
-var (
-	storeTestRequest = Request{Scope: "a:one", ConsumerOrg: "991825827"}
-	storeTestToken   = storedToken{Access: "the-token", Scope: "a:one", Lifetime: 120_000, End: 1_800_000_000_000}
-	storeTestSealed  = filepath.Join("testdata", "golden", "store", "sealed.txt")
-)
+func newMemoryStore() *memoryStore {
+	return &memoryStore{values: make(map[string]stored), leases: make(map[string]time.Time), asked: make(map[string]int)}
+}
 
-// What one release has put into a store, the next one reads.
-func TestStoreFormat(t *testing.T) {
-	keys := storeTestKeys(t)
-	name := keys.name(&storeTestRequest)
-	golden(t, "store/name.txt", name+"\n")
-
-	if *update {
-		sealed, err := keys.seal(name, storeTestToken)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(storeTestSealed, []byte(base64.StdEncoding.EncodeToString(sealed)+"\n"), 0o644))
+func (s *memoryStore) start(ctx context.Context, operation string) error {
+	s.mu.Lock()
+	s.asked[operation]++
+	before := s.before
+	s.mu.Unlock()
+	if before == nil {
+		return nil
 	}
-	got, ok := keys.open(name, readSealed(t))
-	require.True(t, ok)
-	require.Equal(t, storeTestToken, got)
+	return before(ctx, operation)
 }
 
-func readSealed(t testing.TB) []byte {
-	t.Helper()
-	text, err := os.ReadFile(storeTestSealed)
-	require.NoError(t, err)
-	sealed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	require.NoError(t, err)
-	return sealed
+func (s *memoryStore) set(before func(ctx context.Context, operation string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = before
 }
 
-func TestStoreSeal(t *testing.T) {
-	keys := storeTestKeys(t)
-	name := keys.name(&storeTestRequest)
-	token := storeTestToken
-	sealed, err := keys.seal(name, token)
-	require.NoError(t, err)
-	again, err := keys.seal(name, token)
-	require.NoError(t, err)
-	require.NotEqual(t, sealed, again, "a nonce is used once")
-	require.NotContains(t, string(sealed), "the-token")
+func (s *memoryStore) now() time.Time { return time.Now().Add(s.offset) }
 
-	other := keys.name(&Request{Scope: "a:one"})
-	another := func(issuer, clientID string) *storeKeys {
-		k, err := newStoreKeys(storeTestKey(t), issuer, clientID)
-		require.NoError(t, err)
-		return k
+func (s *memoryStore) Get(ctx context.Context, name string) ([]byte, time.Duration, error) {
+	if err := s.start(ctx, "get"); err != nil {
+		return nil, 0, err
 	}
-	changed := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(sealed)) }
-	for reason, c := range map[string]struct {
-		keys   *storeKeys
-		name   string
-		sealed []byte
-		ok     bool
-	}{
-		"as it was sealed":             {keys, name, sealed, true},
-		"by another process":           {another(storeTestIssuer, "client"), name, sealed, true},
-		"moved to another name":        {keys, other, sealed, false},
-		"of another client":            {another(storeTestIssuer, "client2"), name, sealed, false},
-		"of another environment":       {another("https://maskinporten.no/", "client"), name, sealed, false},
-		"client and issuer run over":   {another(storeTestIssuer+"c", "lient"), name, sealed, false},
-		"nothing":                      {keys, name, nil, false},
-		"the version alone":            {keys, name, sealed[:1], false},
-		"less than a nonce":            {keys, name, sealed[:10], false},
-		"less than a tag":              {keys, name, sealed[:20], false},
-		"cut":                          {keys, name, sealed[:len(sealed)-1], false},
-		"followed by more":             {keys, name, changed(func(b []byte) []byte { return append(b, 0) }), false},
-		"of another version":           {keys, name, changed(func(b []byte) []byte { b[0]++; return b }), false},
-		"a bit of the nonce flipped":   {keys, name, changed(func(b []byte) []byte { b[5] ^= 1; return b }), false},
-		"a bit of the text flipped":    {keys, name, changed(func(b []byte) []byte { b[20] ^= 128; return b }), false},
-		"larger than any answer":       {keys, name, append(bytes.Clone(sealed), make([]byte, 3<<20)...), false},
-		"the token itself, not sealed": {keys, name, []byte("\x01the-token"), false},
-	} {
-		got, ok := c.keys.open(c.name, c.sealed)
-		require.Equal(t, c.ok, ok, reason)
-		if ok {
-			require.Equal(t, token, got, reason)
-		} else {
-			require.Zero(t, got, reason)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.values[name]
+	if left := v.until.Sub(s.now()); ok && left > 0 {
+		if s.read != nil {
+			return s.read(name, v.sealed), left, nil
 		}
+		return v.sealed, left, nil
 	}
-
-	for reason, bad := range map[string]storedToken{
-		"no token":            {Lifetime: 1000, End: token.End},
-		"a token with a line": {Access: "a\r\nb", Lifetime: 1000, End: token.End},
-		"no lifetime":         {Access: "a", End: token.End},
-		"a negative one":      {Access: "a", Lifetime: -1, End: token.End},
-		"more than a day":     {Access: "a", Lifetime: 1 << 62, End: token.End},
-	} {
-		sealed, err := keys.seal(name, bad)
-		require.NoError(t, err, reason)
-		_, ok := keys.open(name, sealed)
-		require.False(t, ok, reason)
-	}
+	return nil, 0, maskinporten.ErrStoreMiss
 }
 
-// A field that is left out of the name would give one customer's token to
-// another.
-func TestStoreNameHoldsTheWholeRequest(t *testing.T) {
-	keys := storeTestKeys(t)
-	seen := map[string]string{keys.name(&Request{}): "nothing"}
-	check := func(r Request, what string) {
-		name := keys.name(&r)
-		require.Regexp(t, `^[A-Za-z0-9_-]{43}$`, name)
-		require.Empty(t, seen[name], what)
-		seen[name] = what
+func (s *memoryStore) Set(ctx context.Context, name string, sealed []byte, ttl time.Duration) error {
+	if err := s.start(ctx, "set"); err != nil {
+		return err
 	}
-	var walk func(v reflect.Value, r *Request, path string)
-	walk = func(v reflect.Value, r *Request, path string) {
-		for i := range v.NumField() {
-			field, path := v.Field(i), path+"."+v.Type().Field(i).Name
-			if field.Kind() == reflect.Struct {
-				walk(field, r, path)
-				continue
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values[name] = stored{sealed, s.now().Add(ttl)}
+	delete(s.leases, name)
+	return nil
+}
+
+func (s *memoryStore) Delete(ctx context.Context, name string, sealed []byte) error {
+	if err := s.start(ctx, "delete"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bytes.Equal(s.values[name].sealed, sealed) {
+		delete(s.values, name)
+	}
+	return nil
+}
+
+func (s *memoryStore) Lease(ctx context.Context, name string, ttl time.Duration) (bool, error) {
+	if err := s.start(ctx, "lease"); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leases[name].After(s.now()) {
+		return false, nil
+	}
+	s.leases[name] = s.now().Add(ttl)
+	return true, nil
+}
+
+// replicas are clients of one integration that share a store.
+func replicas(t *testing.T, fake *maskinportentest.Fake, store maskinporten.TokenStore, n int) []*maskinporten.Client {
+	t.Helper()
+	clients := make([]*maskinporten.Client, n)
+	for i := range clients {
+		config := fake.Config()
+		config.Store = store
+		client, err := maskinporten.New(config)
+		require.NoError(t, err)
+		clients[i] = client
+	}
+	return clients
+}
+
+func get(t *testing.T, c *maskinporten.Client, r maskinporten.Request) *maskinporten.Token {
+	t.Helper()
+	token, err := c.Token(t.Context(), r)
+	require.NoError(t, err)
+	require.Greater(t, time.Until(token.Expiry()), time.Duration(0))
+	synctest.Wait() // until the token is in the store
+	return token
+}
+
+var storeRequest = maskinporten.Request{Scope: "a:one", ConsumerOrg: pension}
+
+func TestReplicasFetchAsOne(t *testing.T) {
+	fetches := func(n int, store maskinporten.TokenStore) (count int) {
+		synctest.Test(t, func(t *testing.T) {
+			fake := maskinportentest.New()
+			clients := replicas(t, fake, store, n)
+			for start := time.Now(); time.Since(start) < 30*time.Minute; time.Sleep(100 * time.Millisecond) {
+				for _, c := range clients {
+					_, err := c.Token(t.Context(), storeRequest)
+					require.NoError(t, err)
+				}
 			}
-			field.SetString("x")
-			check(*r, path)
-			field.SetString("")
+			synctest.Wait()
+			count = fake.TokenRequests()
+		})
+		return count
+	}
+	alone := fetches(1, nil)
+	require.InDelta(t, 3*alone, fetches(3, nil), 3)
+	require.LessOrEqual(t, fetches(3, newMemoryStore()), alone+1)
+}
+
+// A process that starts when another has the token asks Maskinporten nothing.
+func TestColdStartFindsAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		clients := replicas(t, fake, store, 2)
+		first := get(t, clients[0], storeRequest)
+		time.Sleep(time.Minute)
+		second := get(t, clients[1], storeRequest)
+		require.Equal(t, first.AccessToken(), second.AccessToken())
+		require.Equal(t, first.Scope(), second.Scope())
+		require.WithinDuration(t, first.Expiry(), second.Expiry(), time.Second)
+		require.Equal(t, 1, fake.TokenRequests())
+		require.EqualValues(t, 1, clients[1].Stats().FromStore)
+		require.Equal(t, map[maskinporten.StoreRequest]int64{{Operation: "get", Result: "hit"}: 1}, clients[1].Stats().StoreRequests)
+
+		other := get(t, clients[1], maskinporten.Request{Scope: "a:one"})
+		require.NotEqual(t, first.AccessToken(), other.AccessToken(), "of another request")
+		require.Equal(t, 2, fake.TokenRequests())
+	})
+}
+
+func TestHitsAskNoStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		client := replicas(t, maskinportentest.New(), store, 1)[0]
+		get(t, client, storeRequest)
+		before := maps.Clone(store.asked)
+		for range 1000 {
+			get(t, client, storeRequest)
 		}
-	}
-	var r Request
-	walk(reflect.ValueOf(&r).Elem(), &r, "Request")
-	check(Request{Scope: "a", ConsumerOrg: "b"}, "two fields")
-	check(Request{Scope: "ab"}, "one, of both their texts")
-	check(Request{Scope: "a", Resource: "b"}, "two others")
+		require.Equal(t, before, store.asked)
+	})
 }
 
-type storeTestSigner struct {
-	public crypto.PublicKey
-	sign   func(digest []byte) ([]byte, error)
-}
-
-func (s storeTestSigner) Public() crypto.PublicKey { return s.public }
-
-func (s storeTestSigner) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte, error) {
-	return s.sign(digest)
-}
-
-// A secret must not be made of what anybody could guess.
-func TestStoreKeysNeedAGoodSignature(t *testing.T) {
-	key := storeTestKey(t)
-	for reason, sign := range map[string]func([]byte) ([]byte, error){
-		"an empty signature": func([]byte) ([]byte, error) { return nil, nil },
-		"zeros":              func([]byte) ([]byte, error) { return make([]byte, 256), nil },
-		"of something else":  func(d []byte) ([]byte, error) { return key.Sign(nil, append(d[1:], 0), crypto.SHA256) },
-		"PSS":                func(d []byte) ([]byte, error) { return key.Sign(rand.Reader, d, &rsa.PSSOptions{Hash: crypto.SHA256}) },
-		"an error":           func([]byte) ([]byte, error) { return nil, errors.New("no") },
-	} {
-		_, err := newStoreKeys(storeTestSigner{key.Public(), sign}, storeTestIssuer, "client")
-		require.Error(t, err, reason)
-	}
-}
-
-// What is signed for the store is no JWS, and no JWS is what is signed for it.
-func TestStoreSignsNoJWS(t *testing.T) {
-	label, _, _ := strings.Cut(storeLabel, "\x00")
-	require.Contains(t, label, " ")
-	require.True(t, strings.HasSuffix(storeLabel, "\x00"))
-	require.NotRegexp(t, `^[A-Za-z0-9_.-]*$`, label)
-}
-
-func TestStoredTokenLeft(t *testing.T) {
-	now := time.UnixMilli(1_800_000_000_000)
-	for reason, c := range map[string]struct {
-		byStore, lifetime, end, want time.Duration
-	}{
-		"all agree":                     {time.Minute, 2 * time.Minute, time.Minute, time.Minute},
-		"the store says less":           {time.Second, time.Minute, time.Minute, time.Second},
-		"the store never lets it go":    {time.Hour, 2 * time.Minute, time.Minute, time.Minute},
-		"our clock is ten minutes late": {time.Hour, 2 * time.Minute, 11 * time.Minute, 2 * time.Minute},
-		"replayed from an hour ago":     {time.Hour, 2 * time.Minute, -time.Hour, -time.Hour},
-		"the store says nothing":        {0, time.Minute, time.Minute, 0},
-		"the store says no end (-1)":    {-1, time.Minute, time.Minute, -1},
-	} {
-		stored := storedToken{Lifetime: c.lifetime.Milliseconds(), End: now.Add(c.end).UnixMilli()}
-		require.Equal(t, c.want, stored.left(c.byStore, now), reason)
-	}
-}
-
-func FuzzStoreOpen(f *testing.F) {
-	keys := storeTestKeys(f)
-	name := keys.name(&storeTestRequest)
-	sealed := readSealed(f) // the same in each process
-	f.Add(sealed)
-	f.Add(sealed[:13])
-	f.Add([]byte{storeVersion})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, ok := keys.open(name, b); ok && !bytes.Equal(b, sealed) {
-			t.Fatal("opened what was not sealed")
+func TestStoreSeesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		client := replicas(t, fake, store, 1)[0]
+		r := storeRequest
+		r.PID = "25922947409"
+		token := get(t, client, r)
+		var dump strings.Builder
+		for name, v := range store.values {
+			fmt.Fprintf(&dump, "%s %s\n", name, v.sealed)
+		}
+		require.NotEmpty(t, dump.String())
+		for _, open := range []string{token.AccessToken(), r.Scope, r.ConsumerOrg, r.PID, maskinportentest.DefaultClientID, "access_token"} {
+			require.NotContains(t, dump.String(), open)
 		}
 	})
 }
 
-func newStoreTestGuard(log io.Writer) *storeGuard {
-	return &storeGuard{log: slog.New(slog.NewTextHandler(log, nil))}
-}
-
-func TestStoreGuard(t *testing.T) {
-	errBroken := errors.New("broken")
-	for reason, c := range map[string]struct {
-		operation func(context.Context) (int, error)
-		want      int
-		err       error  // what it is, if it is one that is known
-		text      string // or what it says
-		took      time.Duration
-		paused    bool
+// Whatever a store does, no call fails, none waits for more than two operations
+// beside what it waits for without a store, and no wrong token is handed out.
+func TestStoreFaults(t *testing.T) {
+	const latency = 300 * time.Millisecond
+	hang := func(context.Context, string) error { time.Sleep(time.Minute); return nil }
+	var replayed []byte
+	swap := map[string][]byte{}
+	for _, tt := range []struct {
+		reason string
+		before func(ctx context.Context, operation string) error
+		read   func(name string, sealed []byte) []byte
 	}{
-		"an answer":            {func(context.Context) (int, error) { return 7, nil }, 7, nil, "", 0, false},
-		"a miss":               {func(context.Context) (int, error) { return 0, fmt.Errorf("x: %w", ErrStoreMiss) }, 0, ErrStoreMiss, "", 0, false},
-		"a failure":            {func(context.Context) (int, error) { return 0, errBroken }, 0, errBroken, "", 0, true},
-		"a panic":              {func(context.Context) (int, error) { panic("a secret") }, 0, nil, "it panicked with a string", 0, true},
-		"a goroutine's end":    {func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }, 0, nil, "it ended the goroutine it was called on", 0, true},
-		"slow, with a context": {func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() }, 0, nil, "", storeTimeout, true},
-		"slow, without one":    {func(context.Context) (int, error) { time.Sleep(time.Hour); return 7, nil }, 0, errStoreTimeout, "", storeTimeout, true},
-		"nearly too slow":      {func(context.Context) (int, error) { time.Sleep(storeTimeout - 1); return 7, nil }, 7, nil, "", storeTimeout - 1, false},
-	} {
-		t.Run(reason, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
-				g := newStoreTestGuard(&log)
-				start := time.Now()
-				got, err := askStore(t.Context(), g, c.operation)
-				require.Equal(t, c.took, time.Since(start))
-				require.Equal(t, c.want, got)
-				if c.text != "" {
-					require.EqualError(t, err, c.text)
-				} else if c.err != nil {
-					require.ErrorIs(t, err, c.err)
+		{"it works", nil, nil},
+		{"it is down", func(context.Context, string) error { return errors.New("connection refused") }, nil},
+		{"it is slow, and obeys", func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }, nil},
+		{"it hangs", hang, nil},
+		{"it is nearly too slow", func(context.Context, string) error { time.Sleep(99 * time.Millisecond); return nil }, nil},
+		{"it panics", func(context.Context, string) error { panic("no store") }, nil},
+		{"it cannot be written to", func(_ context.Context, op string) error {
+			if op == "get" {
+				return nil
+			}
+			return errors.New("READONLY")
+		}, nil},
+		{"it gives no lease", func(_ context.Context, op string) error {
+			if op == "lease" {
+				return errors.New("NOPERM")
+			}
+			return nil
+		}, nil},
+		{"values are cut", nil, func(_ string, b []byte) []byte { return b[:len(b)/2] }},
+		{"values are flipped", nil, func(_ string, b []byte) []byte { b = bytes.Clone(b); b[len(b)/2] ^= 1; return b }},
+		{"values are swapped", nil, func(name string, b []byte) []byte {
+			for other, sealed := range swap {
+				if other != name {
+					return sealed
 				}
-				_, err = askStore(t.Context(), g, func(context.Context) (int, error) { return 0, nil })
-				require.Equal(t, c.paused, errors.Is(err, errStoreAway))
-				require.Equal(t, c.paused, strings.Contains(log.String(), "WARN"), log.String())
-				require.NotContains(t, log.String(), "a secret")
-				time.Sleep(time.Hour) // until what hangs has returned
+			}
+			swap[name] = b
+			return b
+		}},
+		{"values are replayed", nil, func(_ string, b []byte) []byte {
+			if replayed == nil {
+				replayed = b
+			}
+			return replayed
+		}},
+		{"values are of another version", nil, func(_ string, b []byte) []byte { b = bytes.Clone(b); b[0]++; return b }},
+		{"values are planted", nil, func(string, []byte) []byte { return []byte("eyJhbGciOiJub25lIn0.e30.") }},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, store := maskinportentest.New(), newMemoryStore()
+				fake.Fail(maskinportentest.Fault{Delay: latency})
+				store.before, store.read = tt.before, tt.read
+				var log bytes.Buffer
+				config := fake.Config()
+				config.Store, config.Logger = store, slog.New(slog.NewTextHandler(&log, nil))
+				var clients []*maskinporten.Client
+				for range 3 {
+					c, err := maskinporten.New(config)
+					require.NoError(t, err)
+					clients = append(clients, c)
+				}
+				fake.Handle("api.example.no", fake.Guard("a:one", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					io.WriteString(w, maskinportentest.ClaimsFromContext(r.Context()).Consumer)
+				})))
+				for start := time.Now(); time.Since(start) < 10*time.Minute; time.Sleep(7 * time.Second) {
+					for i, org := range []string{pension, "314168267", pension} {
+						transport, err := clients[i].Transport(maskinporten.Request{Scope: "a:one", ConsumerOrg: org}, fake.Transport(), "api.example.no")
+						require.NoError(t, err)
+						before := time.Now()
+						resp, err := (&http.Client{Transport: transport}).Get("https://api.example.no/")
+						require.NoError(t, err)
+						require.Equal(t, http.StatusOK, resp.StatusCode)
+						body, err := io.ReadAll(resp.Body)
+						require.NoError(t, err)
+						require.Equal(t, org, string(body), "whose data it is")
+						require.LessOrEqual(t, time.Since(before), latency+2*100*time.Millisecond)
+					}
+				}
+				require.LessOrEqual(t, fake.TokenRequests(), 3*10, "as without a store: one in 87 s each")
+				require.LessOrEqual(t, strings.Count(log.String(), "level=WARN"), 3*2, log.String())
+				store.set(nil)
+				time.Sleep(time.Minute) // until what hangs is back
 			})
 		})
 	}
 }
 
-// A store that hangs holds one goroutine, however many want something of it.
-func TestStoreGuardLeavesOneHanging(t *testing.T) {
+// All is well when the store is.
+func TestStoreComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newStoreTestGuard(io.Discard)
-		release := make(chan struct{})
-		var hanging atomic.Int64
-		hang := func(context.Context) (int, error) {
-			hanging.Add(1)
-			defer hanging.Add(-1)
-			<-release
-			return 0, nil
-		}
-		for range 5 {
-			var all sync.WaitGroup
-			for range 100 {
-				all.Go(func() {
-					start := time.Now()
-					_, err := askStore(t.Context(), g, hang)
-					require.Error(t, err)
-					require.LessOrEqual(t, time.Since(start), storeTimeout)
-				})
+		fake, store := maskinportentest.New(), newMemoryStore()
+		clients := replicas(t, fake, store, 3)
+		run := func(d time.Duration) (requests int) {
+			before := fake.TokenRequests()
+			for start := time.Now(); time.Since(start) < d; time.Sleep(100 * time.Millisecond) {
+				for _, c := range clients {
+					get(t, c, storeRequest)
+				}
 			}
-			all.Wait()
-			require.EqualValues(t, 1, hanging.Load())
-			time.Sleep(time.Minute)
+			return fake.TokenRequests() - before
 		}
-		close(release)
-		synctest.Wait()
-		got, err := askStore(t.Context(), g, func(context.Context) (int, error) { return 7, nil })
-		require.NoError(t, err, "it came back")
-		require.Equal(t, 7, got)
+		store.set(func(context.Context, string) error { return errors.New("connection refused") })
+		require.GreaterOrEqual(t, run(10*time.Minute), 3*6)
+		store.set(nil)
+		run(2 * time.Minute) // for a new token
+		require.LessOrEqual(t, run(10*time.Minute), 7)
 	})
 }
 
-func TestStoreGuardLetsManyThroughOnceItAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newStoreTestGuard(io.Discard)
-		start := time.Now()
-		var all sync.WaitGroup
-		for range 100 {
-			all.Go(func() {
-				_, err := askStore(t.Context(), g, func(context.Context) (int, error) { time.Sleep(10 * time.Millisecond); return 0, nil })
+// A call that lost the lease takes what the winner puts there, or waits for a
+// second and fetches for itself. One in the background does neither.
+func TestLease(t *testing.T) {
+	for _, tt := range []struct {
+		reason   string
+		latency  time.Duration // of the winner's fetch
+		most     time.Duration // the loser waits
+		requests int
+	}{
+		{"the winner is quick", 300 * time.Millisecond, 400 * time.Millisecond, 1},
+		{"the winner is slow", 15 * time.Second, time.Second + 15*time.Second, 2},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, store := maskinportentest.New(), newMemoryStore()
+				clients := replicas(t, fake, store, 2)
+				fake.Fail(maskinportentest.Fault{Delay: tt.latency})
+				go clients[0].Token(t.Context(), storeRequest)
+				time.Sleep(time.Millisecond)
+				start := time.Now()
+				_, err := clients[1].Token(t.Context(), storeRequest)
 				require.NoError(t, err)
+				require.LessOrEqual(t, time.Since(start), tt.most)
+				require.Equal(t, tt.requests, fake.TokenRequests())
+				synctest.Wait()
 			})
+		})
+	}
+}
+
+func TestLeaseInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		clients := replicas(t, fake, store, 2)
+		first := get(t, clients[0], storeRequest)
+		get(t, clients[1], storeRequest)
+		fake.Fail(maskinportentest.Fault{Delay: 5 * time.Second})
+		time.Sleep(91 * time.Second)
+		get(t, clients[0], storeRequest) // starts a refresh
+		for range 70 {
+			start := time.Now()
+			get(t, clients[1], storeRequest)
+			require.Equal(t, start, time.Now(), "nobody waits")
+			time.Sleep(100 * time.Millisecond)
 		}
-		all.Wait()
-		require.Equal(t, 20*time.Millisecond, time.Since(start), "the first, then all others at once")
+		require.Equal(t, 2, fake.TokenRequests())
+		require.NotEqual(t, first.AccessToken(), get(t, clients[1], storeRequest).AccessToken())
+		require.LessOrEqual(t, clients[1].Stats().StoreRequests[maskinporten.StoreRequest{Operation: "lease", Result: "lost"}], int64(6), "one look a second")
+		require.Empty(t, clients[1].Stats().Failures)
+		require.EqualValues(t, 2, clients[1].Stats().Fetches)
 	})
 }
 
-func TestStoreGuardPauses(t *testing.T) {
+// A lease may be won because another has just put its token there.
+func TestLeaseWonTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		g := newStoreTestGuard(&log)
-		broken := true
-		asked := 0
-		operation := func(context.Context) (int, error) {
-			asked++
-			if broken {
-				return 0, errors.New("broken")
+		fake, store := maskinportentest.New(), newMemoryStore()
+		clients := replicas(t, fake, store, 2)
+		slow := true
+		store.before = func(_ context.Context, operation string) error {
+			if operation == "lease" && slow {
+				slow = false
+				time.Sleep(50 * time.Millisecond)
 			}
-			return 7, nil
+			return nil
 		}
-		every := func(d time.Duration) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-				askStore(t.Context(), g, operation)
-			}
-		}
-		every(100 * time.Millisecond)
-		require.Equal(t, 1, asked)
-		every(12700 * time.Millisecond) // 100 ms, 200, 400 … 6.4 s
-		require.Equal(t, 8, asked)
-		every(time.Minute)
-		require.Equal(t, 14, asked, "every ten seconds")
-		require.Equal(t, 1, strings.Count(log.String(), "level="), log.String())
-
-		broken = false
-		every(maxStorePause)
-		require.Greater(t, asked, 15)
-		require.Equal(t, 2, strings.Count(log.String(), "level="), log.String())
-		broken = true
-		asked = 0
-		every(minStorePause)
-		require.Equal(t, 1, asked, "the pause is short again")
+		done := make(chan string)
+		go func() {
+			token, err := clients[0].Token(t.Context(), storeRequest)
+			require.NoError(t, err)
+			done <- token.AccessToken()
+		}()
+		time.Sleep(time.Millisecond)
+		first := get(t, clients[1], storeRequest)
+		require.Equal(t, first.AccessToken(), <-done)
+		require.Equal(t, 1, fake.TokenRequests())
+		require.Empty(t, store.leases, "nobody is fetching")
 	})
 }
 
-// A caller or flight that ends says nothing about the store.
-func TestStoreGuardForgivesTheFlightsEnd(t *testing.T) {
+// A process whose fetch has failed has the lease still, and does not wait for
+// itself.
+func TestLeaseOfAFailedFetchIsOnesOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		g := newStoreTestGuard(&log)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		_, err := askStore(ctx, g, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		synctest.Wait()
-		_, err = askStore(t.Context(), g, func(context.Context) (int, error) { return 7, nil })
+		fake, store := maskinportentest.New(), newMemoryStore()
+		client := replicas(t, fake, store, 1)[0]
+		fake.FailNext(1, maskinportentest.Fault{MPCode: "MP-251"})
+		_, err := client.Token(t.Context(), storeRequest)
+		require.ErrorIs(t, err, maskinporten.ErrNotDelegated)
+		time.Sleep(2 * time.Second)
+		start := time.Now()
+		get(t, client, storeRequest)
+		require.Equal(t, start, time.Now())
+		require.Empty(t, store.leases)
+	})
+}
+
+// A token that an API has rejected is replaced for all replicas by the first
+// that hears of it. One from the store has not just been fetched.
+func TestRejectedTokenLeavesTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		clients := replicas(t, fake, store, 3)
+		fake.Handle("api.example.no", fake.Guard("a:one", http.NotFoundHandler()))
+		call := func(c *maskinporten.Client) int {
+			transport, err := c.Transport(storeRequest, fake.Transport(), "api.example.no")
+			require.NoError(t, err)
+			resp, err := (&http.Client{Transport: transport}).Get("https://api.example.no/")
+			require.NoError(t, err)
+			resp.Body.Close()
+			synctest.Wait()
+			return resp.StatusCode
+		}
+		require.Equal(t, http.StatusNotFound, call(clients[0]))
+		require.Equal(t, http.StatusNotFound, call(clients[1]))
+		require.Equal(t, 1, fake.TokenRequests())
+		time.Sleep(time.Second)
+		fake.RevokeTokens()
+		require.Equal(t, http.StatusNotFound, call(clients[2]), "it was got from the store, rejected and replaced")
+		require.Equal(t, 2, fake.TokenRequests())
+		require.Equal(t, 1, store.asked["delete"])
+		require.Equal(t, http.StatusNotFound, call(clients[0]))
+		require.Equal(t, http.StatusNotFound, call(clients[1]))
+		require.Equal(t, 2, fake.TokenRequests(), "the replacement is everybody's")
+	})
+}
+
+func TestInvalidatedTokenLeavesTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		clients := replicas(t, fake, store, 2)
+		first := get(t, clients[0], storeRequest)
+		clients[0].Invalidate(first.AccessToken())
+		second := get(t, clients[0], storeRequest)
+		require.NotEqual(t, first.AccessToken(), second.AccessToken())
+		require.Equal(t, second.AccessToken(), get(t, clients[1], storeRequest).AccessToken())
+	})
+}
+
+// Who waits for a token does not wait for the store to have it.
+func TestNobodyWaitsForSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		store.before = func(ctx context.Context, operation string) error {
+			if operation == "set" {
+				time.Sleep(time.Hour)
+			}
+			return nil
+		}
+		client := replicas(t, fake, store, 1)[0]
+		start := time.Now()
+		_, err := client.Token(t.Context(), storeRequest)
 		require.NoError(t, err)
-		require.Empty(t, log.String())
+		require.Equal(t, start, time.Now())
+		time.Sleep(time.Hour)
 	})
+}
+
+func TestExchangedTokensStayOutOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		client := replicas(t, fake, store, 1)[0].WithExchange(fixedExchange{})
+		token := get(t, client, storeRequest)
+		require.Equal(t, "exchanged", token.AccessToken())
+		require.Len(t, store.values, 1, "Maskinporten's own")
+		require.Nil(t, client.Stats().StoreRequests)
+	})
+}
+
+type fixedExchange struct{}
+
+func (fixedExchange) Exchange(context.Context, *http.Client, *maskinporten.Token, maskinporten.Request) (maskinporten.ExchangedToken, error) {
+	return maskinporten.ExchangedToken{AccessToken: "exchanged", Lifetime: time.Minute}, nil
+}
+
+// While a new credential is rolled out, those with the old one share tokens
+// among themselves, and those with the new one likewise.
+func TestStoreWhileACredentialIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, store := maskinportentest.New(), newMemoryStore()
+		old := replicas(t, fake, store, 2)
+		config := fake.Config()
+		config.Store = store
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		require.NoError(t, err)
+		config.Credential = maskinportentest.Certificate{Key: key}.Credential()
+		young, err := maskinporten.New(config)
+		require.NoError(t, err)
+		for range 20 {
+			a, b := get(t, old[0], storeRequest), get(t, old[1], storeRequest)
+			require.Equal(t, a.AccessToken(), b.AccessToken())
+			require.NotEqual(t, a.AccessToken(), get(t, young, storeRequest).AccessToken())
+			time.Sleep(50 * time.Second)
+		}
+	})
+}
+
+// Replicas whose clocks are ten minutes off share tokens once they have seen
+// Maskinporten's, and never take one for living that is not.
+func TestStoreAcrossClocks(t *testing.T) {
+	const age = 30 * time.Second // of the token, when the other replica looks
+	for _, tt := range []struct {
+		reason  string
+		off     time.Duration // of the other replica's clock
+		warm    bool          // it has asked Maskinporten before
+		fetches bool          // it fetches a token of its own
+	}{
+		{"late", -10 * time.Minute, true, false},
+		{"early", 10 * time.Minute, true, false},
+		{"late, and cold: the store's word", -10 * time.Minute, false, false},
+		{"early, and cold: all has ended by its clock", 10 * time.Minute, false, true},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			store := newMemoryStore()
+			var first *maskinporten.Token
+			synctest.Test(t, func(t *testing.T) { // the same hour twice: on a clock that is right
+				time.Sleep(time.Hour)
+				first = get(t, replicas(t, maskinportentest.New(), store, 1)[0], storeRequest)
+			})
+			synctest.Test(t, func(t *testing.T) { // and on one that is not
+				time.Sleep(time.Hour + age + tt.off)
+				store.offset = -tt.off
+				fake := maskinportentest.New()
+				fake.SetClock(-tt.off)
+				client := replicas(t, fake, store, 1)[0]
+				if tt.warm {
+					get(t, client, maskinporten.Request{Scope: "b:two"})
+				}
+				asked := fake.TokenRequests()
+				second := get(t, client, storeRequest)
+				if tt.fetches {
+					require.NotEqual(t, first.AccessToken(), second.AccessToken())
+					return
+				}
+				require.Equal(t, first.AccessToken(), second.AccessToken())
+				require.Equal(t, asked, fake.TokenRequests())
+				require.InDelta(t, (2*time.Minute - age).Seconds(), time.Until(second.Expiry()).Seconds(), 2)
+			})
+		})
+	}
 }

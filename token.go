@@ -24,6 +24,8 @@ type Token struct {
 	bearer func() string
 	scope  string
 	times  tokencache.Times // counted from when the grant was sent
+
+	fromStore bool // another process fetched it, some time ago
 }
 
 const (
@@ -106,8 +108,8 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*Token, error) {
 	return t, err
 }
 
-// get also reports whether the token was waited for.
-func (s *TokenSource) get(ctx context.Context) (t *Token, waited bool, err error) {
+// get also reports whether the token was fetched while the call waited for it.
+func (s *TokenSource) get(ctx context.Context) (t *Token, justFetched bool, err error) {
 	if e := s.entry.Load(); e != nil {
 		if t := s.cache.Hit(e); t != nil {
 			return t, false, nil
@@ -117,7 +119,7 @@ func (s *TokenSource) get(ctx context.Context) (t *Token, waited bool, err error
 	if r.Entry != nil {
 		s.entry.Store(r.Entry)
 	}
-	return r.Value, r.Waited != nil, err
+	return r.Value, r.Waited != nil && err == nil && !r.Value.fromStore, err
 }
 
 // reportUnauthorized is told that an API rejected t, and reports whether to try

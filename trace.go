@@ -2,6 +2,7 @@ package maskinporten
 
 import (
 	"context"
+	"reflect"
 	"sync/atomic"
 	"time"
 )
@@ -50,37 +51,84 @@ type Fetch struct {
 	Background bool // nobody waited for it when it started
 }
 
-// FetchResult is what became of a fetch.
+// FetchResult is what became of a fetch. If another process is fetching the
+// token, one in the background ends without an error and without a token: then
+// Attempts is 0 and FromStore false.
 type FetchResult struct {
-	Err       error // nil: there is a token
-	Attempts  int   // grants that were signed; 0 for a token from the store
-	FromStore bool  // the token came from Config.Store
+	Err       error
+	Attempts  int  // to sign a grant and get a token for it
+	FromStore bool // the token came from Config.Store
 }
 
-var fetchIDs atomic.Uint64
-
-func (t *Trace) fetchStart(ctx context.Context, f Fetch) context.Context {
-	if t == nil || t.FetchStart == nil {
-		return ctx
-	}
-	return t.FetchStart(ctx, f)
+// tracedFetch is one fetch, as its trace is told of it. The fetch's context
+// holds it, so that attempts find it.
+type tracedFetch struct {
+	trace *Trace
+	Fetch
+	attempts atomic.Int64
 }
 
-func (t *Trace) fetchDone(ctx context.Context, f Fetch, r FetchResult) {
-	if t != nil && t.FetchDone != nil {
-		t.FetchDone(ctx, f, r)
+type tracedFetchKey struct{}
+
+// startFetch returns the context for all that is done for f, and what to call
+// with its result.
+func (t *Trace) startFetch(ctx context.Context, f Fetch) (_ context.Context, done func(fromStore bool, err error)) {
+	if t == nil {
+		return ctx, func(bool, error) {}
+	}
+	if t.FetchStart != nil {
+		ctx = either(t.FetchStart(ctx, f), ctx)
+	}
+	traced := &tracedFetch{trace: t, Fetch: f}
+	return context.WithValue(ctx, tracedFetchKey{}, traced), func(fromStore bool, err error) {
+		if t.FetchDone != nil {
+			t.FetchDone(ctx, f, FetchResult{Err: err, Attempts: int(traced.attempts.Load()), FromStore: fromStore})
+		}
 	}
 }
 
-func (t *Trace) attemptStart(ctx context.Context, f Fetch, attempt int) context.Context {
-	if t == nil || t.AttemptStart == nil {
-		return ctx
+// startAttempt returns the context for one attempt of the fetch that ctx is
+// of, and what to call with its error.
+func startAttempt(ctx context.Context) (_ context.Context, done func(error)) {
+	f, ok := ctx.Value(tracedFetchKey{}).(*tracedFetch)
+	if !ok {
+		return ctx, func(error) {}
 	}
-	return t.AttemptStart(ctx, f, attempt)
+	attempt := int(f.attempts.Add(1))
+	if f.trace.AttemptStart != nil {
+		ctx = either(f.trace.AttemptStart(ctx, f.Fetch, attempt), ctx)
+	}
+	return ctx, func(err error) {
+		if f.trace.AttemptDone != nil {
+			f.trace.AttemptDone(ctx, f.Fetch, attempt, err)
+		}
+	}
 }
 
-func (t *Trace) attemptDone(ctx context.Context, f Fetch, attempt int, err error) {
-	if t != nil && t.AttemptDone != nil {
-		t.AttemptDone(ctx, f, attempt, err)
+// either returns the context that a trace has made, or the one before if it has
+// made none.
+func either(made, before context.Context) context.Context {
+	if made == nil {
+		return before
 	}
+	return made
+}
+
+// withoutHooks returns ctx without the hooks of net/http/httptrace, which are
+// for the requests of the caller who put them there, and may use what is gone
+// when a fetch outlives the call.
+func withoutHooks(ctx context.Context) context.Context { return unhooked{ctx} }
+
+type unhooked struct{ context.Context }
+
+// Value knows the hooks by where the type of their key is declared, for that
+// is not exported. httptrace keeps a second set for package net.
+func (c unhooked) Value(key any) any {
+	if t := reflect.TypeOf(key); t != nil {
+		switch t.PkgPath() {
+		case "net/http/httptrace", "internal/nettrace":
+			return nil
+		}
+	}
+	return c.Context.Value(key)
 }

@@ -51,6 +51,15 @@ func (c *Clock) Offset() time.Duration {
 	return c.offset
 }
 
+// ServerTime returns the present by the server's clock, as the last answer
+// showed it, unless that was nonsense.
+func (c *Clock) ServerTime() time.Time {
+	if skew := c.Skew(); skew.Abs() <= maxSkew {
+		return time.Now().Add(skew)
+	}
+	return time.Now()
+}
+
 // Skew returns the server's clock minus ours, as the last answer showed it.
 func (c *Clock) Skew() time.Duration {
 	c.mu.Lock()
