@@ -232,7 +232,10 @@ type Stats struct {
 	LastSuccess time.Time
 	LastFailure time.Time
 	LastError   string    // what failed last; it holds nothing secret
-	NotAfter    time.Time // when the certificate in use expires; zero for a bare key, and for a source not asked yet
+	NotAfter    time.Time // when the credential in use expires; zero for one that does not say, and for a source not asked yet
+
+	Credential *Credential   // that was asked to sign last; nil if none was
+	ClockSkew  time.Duration // Maskinporten's clock minus this machine's, as the last answer showed it
 
 	// StoreRequests is how often Config.Store was asked for what; nil without
 	// one. FromStore of Fetches brought a token from there.

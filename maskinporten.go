@@ -218,8 +218,9 @@ func (c *Client) Invalidate(accessToken string) { c.cache.Invalidate(accessToken
 func (c *Client) Stats() Stats {
 	s := c.cache.snapshot()
 	if cred := c.exchange.lastCredential(); cred != nil {
-		s.NotAfter = cred.NotAfter()
+		s.Credential, s.NotAfter = cred, cred.NotAfter()
 	}
+	s.ClockSkew = c.exchange.clock.Skew()
 	return s
 }
 
