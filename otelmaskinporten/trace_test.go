@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"flag"
 	"net/http"
 	"os"
@@ -156,7 +157,7 @@ func TestSpans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, otelmaskinporten.Options{Scope: true, Consumer: true})
 		live(t, w)
-		golden(t, "spans.json", always(w.spans.String()))
+		golden(t, "spans.json", always(t, w.spans.String()))
 	})
 }
 
@@ -170,11 +171,21 @@ func TestMetrics(t *testing.T) {
 
 var (
 	fetchID = regexp.MustCompile(`("maskinporten\.fetch\.id",\s*"Value": \{\s*"Type": "INT64",\s*"Value": )(\d+)`)
+	spanID  = regexp.MustCompile(`"SpanID": "[0-9a-f]+"`)
 	traceID = regexp.MustCompile(`Trace id for Digdir: \w+`)
 )
 
-// always returns spans with what differs from run to run made equal.
-func always(spans string) string {
+// always returns spans in the order of their ids, with what differs from run to
+// run made equal.
+func always(t *testing.T, exported string) string {
+	var list []string
+	for d := json.NewDecoder(strings.NewReader(exported)); d.More(); {
+		var span json.RawMessage
+		require.NoError(t, d.Decode(&span))
+		list = append(list, string(span)+"\n")
+	}
+	slices.SortFunc(list, func(a, b string) int { return strings.Compare(spanID.FindString(a), spanID.FindString(b)) })
+	spans := strings.Join(list, "")
 	var ids []string
 	spans = fetchID.ReplaceAllStringFunc(spans, func(s string) string {
 		m := fetchID.FindStringSubmatch(s)
