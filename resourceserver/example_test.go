@@ -12,21 +12,31 @@ import (
 	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
+// An API that is not served over net/http verifies tokens itself. Here the
+// tokens come from the fake.
 func ExampleVerifier_Verify() {
-	verifier, err := resourceserver.NewVerifier(maskinporten.Test, nil)
+	fake := maskinportentest.New()
+	verifier, err := resourceserver.NewVerifier(fake.Environment(), fake.HTTPClient())
 	if err != nil {
 		panic(err)
 	}
-	claims, err := verifier.Verify(context.Background(), "not a token")
-	switch {
-	case errors.Is(err, resourceserver.ErrTokenInvalid):
-		fmt.Println(err)
-	case err != nil: // the keys could not be fetched
-		fmt.Println("try again:", err)
-	default:
-		fmt.Println(claims.Consumer, "may", claims.Scopes)
+	good := fake.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo"}})
+	for _, token := range []string{good, "not a token"} {
+		claims, err := verifier.Verify(context.Background(), token)
+		switch {
+		case errors.Is(err, resourceserver.ErrTokenInvalid):
+			fmt.Println(err)
+		case errors.Is(err, maskinporten.ErrUnavailable):
+			fmt.Println("the keys could not be fetched, try again:", err)
+		case err != nil:
+			panic(err)
+		default:
+			fmt.Println(claims.Consumer, "may", claims.Scopes)
+		}
 	}
-	// Output: maskinporten: the token is not valid: it is not a JWT of three parts
+	// Output:
+	// 910753614 may [bank:saldo]
+	// maskinporten: the token is not valid: it is not a JWT of three parts
 }
 
 // An API lets in those who have a token for its scope, here in a test against
@@ -59,4 +69,22 @@ func ExampleVerifier_Require() {
 	// Output:
 	// 200 hello, 910753614
 	// 403 Forbidden
+}
+
+// Who wants to know why an API refuses a token can look into it, without
+// trusting what it says.
+func ExampleUnverifiedClaims() {
+	fake := maskinportentest.New()
+	token := fake.AccessToken(resourceserver.Claims{Scopes: []string{"bank:saldo"}, PID: "25922947409"})
+	claims, err := resourceserver.UnverifiedClaims(token)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("scope: ", claims.Scopes)
+	fmt.Println("aud:   ", claims.Audience)
+	fmt.Println("of a person:", claims.PID != "")
+	// Output:
+	// scope:  [bank:saldo]
+	// aud:    [unspecified]
+	// of a person: true
 }

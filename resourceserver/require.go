@@ -3,31 +3,33 @@ package resourceserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/maskinporten-go/maskinporten"
 )
 
-// Require makes middleware that lets a request through only with a valid
+// Require returns middleware that lets a request through only with a valid
 // token that grants scope (one, or several separated by spaces, all of them
-// required) and, if audiences are given, is restricted to one of them; the
-// audience of an unrestricted token is "unspecified". The handler finds what
-// the token says with [ClaimsFromContext].
+// required) and, if audiences are given, is restricted to one of them; an
+// unrestricted token, with no audience or none but "unspecified", is for
+// "unspecified". The handler finds what the token says with [ClaimsFromContext].
 //
 //	http.Handle("/saldo", verifier.Require("bank:saldo")(saldo))
 //
 // A token is taken from one Authorization header and nowhere else. Answers to
 // requests that are not let through are those of RFC 6750 §3: 401 without an
 // error code when there is no token, 401 invalid_token, 403
-// insufficient_scope, 400 invalid_request. While the environment's keys cannot
-// be fetched the answer is 503: that is not the caller's fault.
+// insufficient_scope, 400 invalid_request. While it cannot be known whether a
+// token is valid, because the environment's keys cannot be fetched or a token's
+// key has not been looked for yet, the answer is 503 with Retry-After.
 //
 // Require panics if scope is empty or malformed, as it would let through
 // whoever has a token: that is a mistake in the program.
 func (v *Verifier) Require(scope string, audience ...string) func(http.Handler) http.Handler {
-	if err := (&maskinporten.Request{Scope: scope}).Validate(); err != nil {
-		panic("resourceserver: Require: the scope is missing or malformed")
+	if err := (maskinporten.Request{Scope: scope}).Validate(); err != nil {
+		panic(fmt.Sprintf("resourceserver: Require: %v", err))
 	}
 	g := &guard{verifier: v, scopes: strings.Fields(scope), audience: audience}
 	return func(next http.Handler) http.Handler {

@@ -10,6 +10,7 @@ package resourceserver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/maskinporten-go/maskinporten"
@@ -30,16 +31,36 @@ type Verifier struct {
 // comes. hc is copied, and the copy follows no redirects. The errors are
 // *[maskinporten.FieldError].
 func NewVerifier(env maskinporten.Environment, hc *http.Client) (*Verifier, error) {
-	if env == (maskinporten.Environment{}) {
-		return nil, &maskinporten.FieldError{Field: "Environment", Problem: "is missing: use maskinporten.Prod or maskinporten.Test"}
-	}
-	for _, check := range []struct{ field, url string }{{"Environment.Issuer", env.Issuer}, {"Environment.JWKSURL", env.JWKSURL}} {
-		if problem := endpoint.CheckURL(check.url); problem != "" {
-			return nil, &maskinporten.FieldError{Field: check.field, Problem: problem}
-		}
+	if err := check(env); err != nil {
+		return nil, err
 	}
 	keys := newKeySet(env.JWKSURL, endpoint.NewClient(hc))
 	return &Verifier{env: env, tokens: jws.NewVerifier(env.Issuer, keys.find)}, nil
+}
+
+// check finds what would make every token invalid.
+func check(env maskinporten.Environment) error {
+	invalid := func(field, problem string) error {
+		return &maskinporten.FieldError{Field: field, Problem: problem}
+	}
+	if env == (maskinporten.Environment{}) {
+		return invalid("Environment", "is missing: use maskinporten.Prod or maskinporten.Test")
+	}
+	if problem := endpoint.CheckURL(env.Issuer); problem != "" {
+		return invalid("Environment.Issuer", problem)
+	}
+	if problem := endpoint.CheckURL(env.JWKSURL); problem != "" {
+		return invalid("Environment.JWKSURL", problem)
+	}
+	for _, known := range []maskinporten.Environment{maskinporten.Prod, maskinporten.Test} {
+		if env.Issuer+"/" == known.Issuer {
+			return invalid("Environment.Issuer", fmt.Sprintf("%q lacks the slash at its end: Maskinporten's has one, and tokens are compared to the letter", env.Issuer))
+		}
+		if env.JWKSURL == known.JWKSURL && env.Issuer != known.Issuer {
+			return invalid("Environment.JWKSURL", fmt.Sprintf("is the key set of %s, not of %s: give both of one environment", known.Issuer, env.Issuer))
+		}
+	}
+	return nil
 }
 
 // Verify checks that token was signed by one of the environment's keys (RS256,
@@ -59,6 +80,9 @@ func NewVerifier(env maskinporten.Environment, hc *http.Client) (*Verifier, erro
 // name: a token that would need more gets [maskinporten.ErrUnavailable].
 // Callers wait for the same fetch, each no longer than its ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
+	if v == nil || v.tokens == nil {
+		return nil, &maskinporten.FieldError{Field: "Verifier", Problem: "is empty: make it with NewVerifier"}
+	}
 	claims, err := v.tokens.Verify(ctx, token)
 	if err != nil {
 		return nil, tokenErrorOf(err)

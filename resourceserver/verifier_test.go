@@ -162,15 +162,26 @@ func TestClocksMayDifferTenSeconds(t *testing.T) {
 }
 
 func TestNewVerifierRefuses(t *testing.T) {
-	for field, env := range map[string]maskinporten.Environment{
-		"Environment":         {},
-		"Environment.Issuer":  {JWKSURL: maskinporten.Test.JWKSURL},
-		"Environment.JWKSURL": {Issuer: maskinporten.Test.Issuer, JWKSURL: "http://example.no/jwk"},
+	for _, test := range []struct {
+		field, issuer, keys, problem string
+	}{
+		{"Environment", "", "", "is missing"},
+		{"Environment.Issuer", "", maskinporten.Test.JWKSURL, "is missing"},
+		{"Environment.JWKSURL", maskinporten.Test.Issuer, "", "is missing"},
+		{"Environment.JWKSURL", maskinporten.Test.Issuer, "http://example.no/jwk", "not https"},
+		{"Environment.Issuer", "https://maskinporten.no", maskinporten.Prod.JWKSURL, "lacks the slash"},
+		{"Environment.JWKSURL", maskinporten.Prod.Issuer, maskinporten.Test.JWKSURL, "give both of one"},
 	} {
-		_, err := NewVerifier(env, nil)
+		_, err := NewVerifier(maskinporten.Environment{Issuer: test.issuer, JWKSURL: test.keys}, nil)
 		var bad *maskinporten.FieldError
 		require.ErrorAs(t, err, &bad)
-		require.Equal(t, field, bad.Field)
+		require.Equal(t, test.field, bad.Field)
+		require.Contains(t, bad.Problem, test.problem)
+	}
+	for _, empty := range []*Verifier{nil, {}} {
+		_, err := empty.Verify(t.Context(), goodToken())
+		var bad *maskinporten.FieldError
+		require.ErrorAs(t, err, &bad, "an error, not a panic")
 	}
 	_, err := NewVerifier(maskinporten.Environment{Issuer: maskinporten.Test.Issuer, JWKSURL: maskinporten.Test.JWKSURL}, nil)
 	require.NoError(t, err, "one who only verifies needs no token endpoint")
