@@ -27,6 +27,20 @@ type Content struct {
 // Open reads a keystore: PKCS#12, PEM or JWK, told apart by what is in it.
 func Open(data []byte, password string) (*Content, error) { return open(password, data) }
 
+// OpenFiles is Open for what [StoreFile] takes.
+func OpenFiles(path, password, passwordPath string) (*Content, error) {
+	list := pathList{paths: []string{path}, split: true, password: password, passwordPath: passwordPath}
+	files, err := list.read()
+	if err != nil {
+		return nil, err
+	}
+	if passwordPath != "" {
+		password = string(files[len(files)-1])
+		files = files[:len(files)-1]
+	}
+	return open(password, files...)
+}
+
 // open is Open for what may be in several files that belong together.
 func open(password string, files ...[]byte) (*Content, error) {
 	switch {
@@ -45,6 +59,35 @@ func (c *Content) Keys() []crypto.PrivateKey {
 		keys[i] = k.key
 	}
 	return keys
+}
+
+// Candidate is a private key of a [Content], and whether it can sign.
+type Candidate struct {
+	Name    string            // friendlyName, which Java calls alias; or nothing
+	Kind    string            // RSA, or what else it is
+	Private crypto.PrivateKey // nil if it could not be read
+	Key     *Key              // nil if it cannot sign for Maskinporten
+	Err     error             // why not
+}
+
+// Candidates returns what is to be said of each key at the time now.
+func (c *Content) Candidates(now time.Time) (all []Candidate) {
+	pool := newPool(c.certs, now, c.budget)
+	for _, k := range c.keys {
+		found := Candidate{Name: k.name, Kind: kindOf(k.key), Private: k.key}
+		if other, ok := k.key.(otherKey); ok {
+			found.Kind = string(other)
+		}
+		found.Key, found.Err = k.with(pool, "")
+		if found.Err == nil {
+			found.Err = found.Key.Complete()
+		}
+		if found.Err != nil {
+			found.Key = nil
+		}
+		all = append(all, found)
+	}
+	return all
 }
 
 // Key returns the one key that can sign for Maskinporten at the time now: as
