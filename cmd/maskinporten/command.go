@@ -109,8 +109,8 @@ machine is wrong, 2 for a wrong command line, 3 when Maskinporten refused and 4 
 	flags.DurationVar(&t.timeout, "timeout", 10*time.Second, "for each connection and each answer")
 	root.AddGroup(&cobra.Group{ID: "on-call", Title: "To find out what is wrong:"}, &cobra.Group{ID: "daily", Title: "Daily work:"})
 	root.SetHelpCommandGroupID("")
-	onCall := []*cobra.Command{t.doctorCommand()}
-	daily := []*cobra.Command{t.tokenCommand()}
+	onCall := []*cobra.Command{t.doctorCommand(), t.inspectCommand()}
+	daily := []*cobra.Command{t.tokenCommand(), t.delegationsCommand(), t.convertCommand(), t.keysCommand(), t.fakeCommand()}
 	for _, c := range onCall {
 		c.GroupID = "on-call"
 		root.AddCommand(c)

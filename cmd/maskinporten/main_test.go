@@ -119,6 +119,13 @@ var varying = []struct {
 }{
 	{regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`), "eyJ…"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d(T[\d:]+(\.\d+)?Z)?`), "2026-01-01"},
+	{regexp.MustCompile(`\b\d{10}\b`), "1767225600"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "SHA256"},
+	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "0123456789abcdef0123456789abcdef"},
+	{regexp.MustCompile(`"serial": "[0-9a-f]+"`), `"serial": "SERIAL"`},
+	{regexp.MustCompile(`\b2\d{4} days`), "26000 days"},
+	{regexp.MustCompile(`"days_left": 2\d{4}`), `"days_left": 26000`},
+	{regexp.MustCompile(`lives for (1m5\ds|2m0s) more`), "lives for 2m0s more"},
 	{regexp.MustCompile(`fake-\d-[0-9a-f]{8}`), "fake-1"},
 	{regexp.MustCompile(`\b\d+ ms`), "1 ms"},
 	{regexp.MustCompile(`"ms": \d+`), `"ms": 1`},

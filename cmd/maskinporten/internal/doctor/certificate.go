@@ -6,16 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/inspect"
 	"github.com/maskinporten-go/maskinporten/internal/keystore"
 )
 
-// A certificate takes weeks to renew.
+// A certificate takes weeks to renew, a key on the client minutes.
 const (
-	warnDays = 60
-	dayHours = 24
+	warnDays    = 60
+	warnKeyDays = 30
+	dayHours    = 24
 )
 
 type certificateDetails struct {
@@ -23,8 +25,8 @@ type certificateDetails struct {
 	OrgNumber string    `json:"orgnr"`
 	Issuer    string    `json:"issuer"`
 	KeyUsage  string    `json:"key_usage"`
-	NotBefore time.Time `json:"not_before"`
-	NotAfter  time.Time `json:"not_after"`
+	NotBefore time.Time `json:"not_before,omitzero"`
+	NotAfter  time.Time `json:"not_after,omitzero"`
 	Days      int       `json:"days_left"`
 	KeyID     string    `json:"kid,omitempty"`
 	Chain     []string  `json:"chain"`
@@ -45,14 +47,12 @@ func (x *examination) certificate(context.Context) Step {
 		return step
 	}
 	if len(key.Chain) == 0 {
-		step.Summary = fmt.Sprintf("a key without a certificate, registered as %q", key.ID)
-		step.Details = certificateDetails{KeyID: key.ID, Chain: []string{}}
-		return step
+		return registered(step, key, now)
 	}
 	leaf := key.Chain[0]
 	days := int(leaf.NotAfter.Sub(now).Hours() / dayHours)
 	step.Details = certificateDetails{
-		Subject: leaf.Subject.String(), OrgNumber: inspect.OrgNumber(leaf), Issuer: leaf.Issuer.String(), KeyUsage: keystore.KeyUsage(leaf),
+		Subject: inspect.Name(leaf.Subject), OrgNumber: inspect.OrgNumber(leaf), Issuer: inspect.Name(leaf.Issuer), KeyUsage: keystore.KeyUsage(leaf),
 		NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(), Days: days, KeyID: key.ID, Chain: subjects(key.Chain),
 	}
 	step.Summary = fmt.Sprintf("%s, organisation %s, by %s, until %s (%s left)",
@@ -70,6 +70,25 @@ func (x *examination) certificate(context.Context) Step {
 	if days < warnDays && step.Status == OK {
 		step.Status = Warning
 		step.Remedy = fmt.Sprintf("Order a new certificate from %s: it takes days to weeks.", name(leaf.Issuer.CommonName))
+	}
+	return step
+}
+
+// registered is for a key without a certificate. When it dies is known only if
+// the JWK says so.
+func registered(step Step, key *keystore.Key, now time.Time) Step {
+	step.Summary = fmt.Sprintf("a key without a certificate, registered as %q", key.ID)
+	details := certificateDetails{KeyID: key.ID, Chain: []string{}, NotAfter: key.Expires}
+	if !key.Expires.IsZero() {
+		details.Days = int(key.Expires.Sub(now).Hours() / dayHours)
+		step.Summary += fmt.Sprintf(", until %s (%s left)", key.Expires.UTC().Format(time.DateOnly), count(details.Days, "day"))
+		if details.Days < warnKeyDays {
+			step.Status, step.Remedy = Warning, "Register a new key on the client: `maskinporten keys new`."
+		}
+	}
+	step.Details = details
+	if len(key.Notes) > 0 {
+		step.Summary += "; " + strings.Join(key.Notes, "; ")
 	}
 	return step
 }

@@ -108,6 +108,8 @@ func variables(s *settings.Settings) []variable {
 		}
 		if slices.Contains(settings.Secret, name) {
 			value = redact.Hidden
+		} else if strings.HasSuffix(name, "_PATH") || strings.HasSuffix(name, "_FILE") {
+			value = shownPath(value)
 		}
 		set = append(set, variable{name, redact.Clean(value, 300), s.Origin[name]})
 	}

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/maskinporten-go/maskinporten/internal/keystore"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // opened is what the keystore holds.
@@ -37,32 +37,32 @@ func (x *examination) keystore(context.Context) Step {
 		step.Status, step.exit, step.Summary, step.Remedy = Failed, exitLocal, summary, remedy
 		return step
 	}
-	source, data, err := keystoreData()
+	source, content, err := openConfigured()
 	if source == "" {
 		return skippedFor("keystore", "config")
 	}
 	details.From = source
+	_, hasPassword := os.LookupEnv("MASKINPORTEN_KEYSTORE_PASSWORD")
+	passwordFile := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD_FILE")
 	switch {
+	case err == nil:
+	case errors.Is(err, keystore.ErrPasswordFile):
+		return fail(clean(err), "Give a file that this user may read, with the password on its only line.")
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(fmt.Sprintf("%s: there is no such file", source), "Give the path of the virksomhetssertifikat's .p12 file, as this process sees it: in a container, look at what is mounted.")
+		return fail(fmt.Sprintf("%s: there is no such file (%s)", source, clean(err)), "Give the path of the virksomhetssertifikat's .p12 file, as this process sees it: in a container, look at what is mounted.")
 	case errors.Is(err, fs.ErrPermission):
 		return fail(fmt.Sprintf("%s: this user may not read it", source), "Let the user that the program runs as read the file, and nobody else.")
-	case err != nil:
-		return fail(err.Error(), "Look at the file and its path.")
-	}
-	password, origin, err := keystorePassword()
-	if err != nil {
-		return fail(fmt.Sprintf("the password's file does not open: %v", err), "Give a file that this user may read, with the password on its only line.")
-	}
-	content, err := keystore.Open(data, password)
-	switch {
-	case errors.Is(err, keystore.ErrWrongPassword) && origin == "":
+	case errors.Is(err, keystore.ErrWrongPassword) && !hasPassword && passwordFile == "":
 		return fail(source+" does not open without a password", "Set MASKINPORTEN_KEYSTORE_PASSWORD or MASKINPORTEN_KEYSTORE_PASSWORD_FILE, or give --password-file.")
 	case errors.Is(err, keystore.ErrWrongPassword):
+		origin := passwordFile
+		if origin == "" {
+			origin = "MASKINPORTEN_KEYSTORE_PASSWORD"
+		}
 		return fail(fmt.Sprintf("%s: the password in %s is wrong", source, origin), "Look for a line break, a space or quotation marks that came along with the password, and whether it belongs to this file: each of the issuer's files may have its own.")
 	case errors.Is(err, keystore.ErrNotKeystore), errors.Is(err, keystore.ErrUnsupportedEncryption):
 		return fail(source+": "+clean(err), "See `maskinporten inspect` for what the file is, and `maskinporten convert` for what can be made of it.")
-	case err != nil:
+	default:
 		return fail(source+": "+clean(err), "Export the file anew, the private key included.")
 	}
 	x.opened = opened{where: source, content: content}
@@ -94,41 +94,28 @@ func (x *examination) rights(step *Step, details *keystoreDetails) {
 	}
 }
 
-// keystoreData reads what the variables name; source is a path or a variable.
-func keystoreData() (source string, data []byte, err error) {
+// openConfigured opens what the variables name; source is a path or a variable.
+func openConfigured() (source string, content *keystore.Content, err error) {
+	password := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD")
+	passwordFile := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD_FILE")
 	if path := os.Getenv("MASKINPORTEN_KEYSTORE_PATH"); path != "" {
-		if strings.Contains(path, "-----BEGIN") || len(path) > 1000 {
-			return "MASKINPORTEN_KEYSTORE_PATH", nil, errors.New("MASKINPORTEN_KEYSTORE_PATH holds no path, but what should be in the file")
-		}
-		data, err := os.ReadFile(path)
-		return path, data, err
+		content, err = keystore.OpenFiles(path, password, passwordFile)
+		return shownPath(path), content, err
 	}
-	if encoded := os.Getenv("MASKINPORTEN_KEYSTORE_BASE64"); encoded != "" {
-		source = "MASKINPORTEN_KEYSTORE_BASE64"
-		data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(encoded), ""))
-		if err != nil {
-			err = errors.New(source + " is not base64")
-		}
-		return source, data, err
-	}
-	for _, source := range []string{"MASKINPORTEN_CLIENT_PEM", "MASKINPORTEN_CLIENT_JWK"} {
+	for _, source := range []string{"MASKINPORTEN_KEYSTORE_BASE64", "MASKINPORTEN_CLIENT_PEM", "MASKINPORTEN_CLIENT_JWK"} {
 		if value := os.Getenv(source); value != "" {
-			return source, []byte(value), nil
+			if passwordFile != "" {
+				data, err := os.ReadFile(passwordFile)
+				if err != nil {
+					return source, nil, fmt.Errorf("%w: %w", keystore.ErrPasswordFile, err)
+				}
+				password = strings.TrimRight(string(data), "\r\n")
+			}
+			content, err = keystore.Open([]byte(value), password)
+			return source, content, err
 		}
 	}
 	return "", nil, nil
-}
-
-// keystorePassword is the password, and the variable that holds it.
-func keystorePassword() (password, origin string, err error) {
-	if path := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD_FILE"); path != "" {
-		data, err := os.ReadFile(path)
-		return strings.TrimRight(string(data), "\r\n"), path, err
-	}
-	if password, ok := os.LookupEnv("MASKINPORTEN_KEYSTORE_PASSWORD"); ok {
-		return password, "MASKINPORTEN_KEYSTORE_PASSWORD", nil
-	}
-	return "", "", nil
 }
 
 func count(n int, what string) string {
@@ -136,4 +123,13 @@ func count(n int, what string) string {
 		return "one " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// shownPath is a path fit to be printed. What is not there and does not look
+// like a path may be a password that stands in its place.
+func shownPath(path string) string {
+	if _, err := os.Stat(path); err == nil || len(path) < 300 && strings.ContainsAny(path, `/\.`) && !strings.ContainsAny(path, "\r\n") {
+		return redact.Clean(path, 300)
+	}
+	return redact.Hidden
 }

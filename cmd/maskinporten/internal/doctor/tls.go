@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/inspect"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -120,10 +121,10 @@ func name(s string) string { return fmt.Sprintf("%q", redact.Clean(s, 200)) }
 func subjects(chain []*x509.Certificate) []string {
 	list := []string{}
 	for _, c := range chain {
-		list = append(list, redact.Clean(c.Subject.String(), 200))
+		list = append(list, inspect.Name(c.Subject))
 	}
 	if len(chain) > 0 {
-		list = append(list, redact.Clean(chain[len(chain)-1].Issuer.String(), 200))
+		list = append(list, inspect.Name(chain[len(chain)-1].Issuer))
 	}
 	return list
 }

@@ -2,10 +2,14 @@ package inspect
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/hex"
+	"regexp"
 	"strings"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 var (
@@ -29,6 +33,25 @@ func OrgNumber(c *x509.Certificate) string {
 		}
 	}
 	return ""
+}
+
+// unnamed is an organizationIdentifier as package pkix prints it: by its number,
+// with the value in hexadecimal DER.
+var unnamed = regexp.MustCompile(`2\.5\.4\.97=#([0-9a-f]+)`)
+
+// Name is a subject or an issuer in one line, fit to be printed.
+func Name(n pkix.Name) string {
+	return redact.Clean(unnamed.ReplaceAllStringFunc(n.String(), func(s string) string {
+		der, err := hex.DecodeString(unnamed.FindStringSubmatch(s)[1])
+		var value string
+		if err != nil {
+			return s
+		}
+		if _, err := asn1.Unmarshal(der, &value); err != nil {
+			return s
+		}
+		return "organizationIdentifier=" + value
+	}), 200)
 }
 
 // Environment returns for which Maskinporten a certificate was issued, by the

@@ -8,11 +8,9 @@
 package settings
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -130,11 +128,7 @@ func (s *Settings) loadFlags(readPassword func() (string, error)) error {
 	}
 	if s.Keystore != "" {
 		s.clear(varKeystore, varKeystoreBase64, varPEM, varJWK)
-		if jwk := readJWK(s.Keystore); jwk != nil {
-			s.set(varJWK, string(jwk), flag)
-		} else {
-			s.set(varKeystore, s.Keystore, flag)
-		}
+		s.set(varKeystore, s.Keystore, flag)
 	}
 	switch s.PasswordFile {
 	case "":
@@ -184,23 +178,6 @@ func metadataURL(raw string) string {
 		return raw
 	}
 	return strings.TrimSuffix(raw, "/") + "/" + wellKnownPath
-}
-
-// maxJWK is over what the library takes.
-const maxJWK = 1 << 20
-
-// readJWK returns what is in the file at path if that is JSON.
-func readJWK(path string) []byte {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxJWK))
-	if err != nil || !bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))), []byte("{")) {
-		return nil
-	}
-	return data
 }
 
 // Config is what the library makes of the variables. With metadata to read, it
@@ -285,4 +262,17 @@ func (s *Settings) KnownEnvironment() (env maskinporten.Environment, wellKnown s
 		return maskinporten.Environment{}, ""
 	}
 	return env, metadataURL(env.Issuer)
+}
+
+// DiscoveredEnvironment is KnownEnvironment, with the metadata read if it says
+// what the environment is.
+func (s *Settings) DiscoveredEnvironment(ctx context.Context) (maskinporten.Environment, error) {
+	if s.WellKnown != "" {
+		return maskinporten.Discover(ctx, nil, s.WellKnown)
+	}
+	env, _ := s.KnownEnvironment()
+	if env == (maskinporten.Environment{}) {
+		return env, errors.New("the environment is not known: give --env, or set " + varEnvironment)
+	}
+	return env, nil
 }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/maskinportentest"
+)
+
+// Whatever a store is made into, the library reads the same key and chain from
+// it, and a token comes.
+func TestConvert(t *testing.T) {
+	s := newSetup(t)
+	fake := s.fakeServer()
+	s.client(fake.WellKnownURL(), maskinportentest.Certificate{})
+	s.file("password.txt", []byte("secret-password\n"))
+	s.file("other.txt", []byte("another-secret-password\n"))
+	for _, step := range [][]string{
+		{"keystore.p12", "--password-file", "password.txt", "--to", "pem"},
+		{"keystore.pem", "--to", "p12", "--out-password-file", "other.txt", "--out", "again.p12"},
+		{"again.p12", "--password-file", "other.txt", "--to", "jwk", "--kid", "my-key"},
+	} {
+		if r := s.run(append([]string{"convert"}, step...)...); r.status != 0 || r.stdout != "" {
+			t.Fatalf("%v: %+v", step, r)
+		}
+	}
+	for _, name := range []string{"keystore.pem", "again.p12", "again.jwk"} {
+		info, err := os.Stat(filepath.Join(s.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode != 0o600 {
+			t.Errorf("%s has the rights %04o", name, mode)
+		}
+	}
+	delete(s.env, "MASKINPORTEN_KEYSTORE_PASSWORD")
+	for _, args := range [][]string{{"--keystore", "keystore.pem"}, {"--keystore", "again.p12", "--password-file", "other.txt"}} {
+		if r := s.run(append([]string{"token"}, args...)...); r.status != 0 {
+			t.Errorf("%v: %s", args, r.stderr)
+		}
+	}
+	fake.AddKey(maskinportentest.DefaultClientID, maskinportentest.Key{ID: "my-key"})
+	if r := s.run("token", "--keystore", "again.jwk"); r.status != 0 {
+		t.Errorf("the JWK: %s", r.stderr)
+	}
+}
+
+func TestConvertRefuses(t *testing.T) {
+	s := newSetup(t)
+	s.file("cert.p12", maskinportentest.Certificate{}.PKCS12("secret-password"))
+	s.file("password.txt", []byte("secret-password"))
+	s.file("key.jwk", maskinportentest.JWK("k"))
+	before := []byte("precious")
+	s.file("cert.pem", before)
+	for _, c := range []struct {
+		reason string
+		args   []string
+		status int
+		seen   string
+	}{
+		{"a file that is there", []string{"cert.p12", "--password-file", "password.txt", "--to", "pem"}, 1, "is there already"},
+		{"no kind", []string{"cert.p12"}, 2, "--to is p12, pem or jwk"},
+		{"no password", []string{"cert.p12", "--to", "jwk"}, 1, "wrong password"},
+		{"no certificate", []string{"key.jwk", "--to", "p12"}, 1, "there is no certificate"},
+		{"no password to write with", []string{"cert.pem", "--to", "p12"}, 1, "cert.pem"},
+		{"no file", []string{"none.p12", "--to", "pem"}, 1, "none.p12"},
+	} {
+		if r := s.run(append([]string{"convert"}, c.args...)...); r.status != c.status || !strings.Contains(r.stderr, c.seen) || r.stdout != "" {
+			t.Errorf("%s: %+v", c.reason, r)
+		}
+	}
+	if content, _ := os.ReadFile(filepath.Join(s.dir, "cert.pem")); string(content) != string(before) {
+		t.Error("a file was written over")
+	}
+	if r := s.run("convert", "cert.p12", "--password-file", "password.txt", "--to", "pem", "--force"); r.status != 0 {
+		t.Errorf("--force: %s", r.stderr)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir, ".maskinporten-*")); len(left) > 0 {
+		t.Errorf("temporary files are left: %v", left)
+	}
+}
+
+// An expired certificate can still be converted: the file may be all there is.
+func TestConvertExpired(t *testing.T) {
+	s := newSetup(t)
+	s.file("old.p12", maskinportentest.Certificate{NotBefore: time.Now().AddDate(-4, 0, 0), NotAfter: time.Now().AddDate(-1, 0, 0)}.PKCS12("secret-password"))
+	s.file("password.txt", []byte("secret-password"))
+	if r := s.run("convert", "old.p12", "--password-file", "password.txt", "--to", "pem"); r.status != 0 {
+		t.Error(r.stderr)
+	}
+}
+
+func TestNewKey(t *testing.T) {
+	for _, format := range []string{"jwk", "pem"} {
+		t.Run(format, func(t *testing.T) {
+			s := newSetup(t)
+			r := s.run("keys", "new", "--bits", "2048", "--out", "key", "--format", format, "-o", "json")
+			var made struct {
+				Kid         string
+				PrivateFile string `json:"private_file"`
+				Public      map[string]string
+			}
+			if err := json.Unmarshal([]byte(r.stdout), &made); err != nil || made.PrivateFile != "key" || made.Public["kid"] != made.Kid || made.Public["d"] != "" {
+				t.Fatalf("%v: %+v\n%s", err, made, r.stderr)
+			}
+			content, err := os.ReadFile(filepath.Join(s.dir, "key"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if format == "jwk" {
+				if _, err := maskinporten.LoadJWK(content); err != nil {
+					t.Errorf("the library does not load it: %v", err)
+				}
+			}
+			if info, _ := os.Stat(filepath.Join(s.dir, "key")); runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+				t.Errorf("the private key has the rights %v", info.Mode())
+			}
+			if r := s.run("keys", "new", "--out", "key"); r.status != 1 || !strings.Contains(r.stderr, "is there already") {
+				t.Errorf("over a file that is there: %+v", r)
+			}
+		})
+	}
+}
