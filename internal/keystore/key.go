@@ -108,9 +108,8 @@ func (k *Key) Usable(now time.Time) error {
 	return k.Complete()
 }
 
-// Complete reports why k is not one that Maskinporten takes: it wants the leaf
-// and its issuer at least (x5c holds the "full chain" in Digdir's words), unless
-// the key has an id.
+// Complete reports why k is not one to sign with. Without an id there must be
+// the leaf and its issuer at least: x5c holds the "full chain" in Digdir's words.
 func (k *Key) Complete() error {
 	switch {
 	case k.signer == nil:
@@ -122,7 +121,7 @@ func (k *Key) Complete() error {
 	case len(k.Chain) != 1 || bytes.Equal(k.Chain[0].RawSubject, k.Chain[0].RawIssuer):
 		return nil
 	}
-	return fmt.Errorf("%w: %s is not in the file, and Maskinporten will refuse the chain without it: export the file anew with the whole chain, or load the key and all certificates with LoadPEM",
+	return fmt.Errorf("%w: %s is not in the file, and Digdir asks for the full chain: export the file anew with the whole chain, or load the key and all certificates with LoadPEM",
 		ErrMissingIntermediate, quoted(k.Chain[0].Issuer.CommonName))
 }
 
