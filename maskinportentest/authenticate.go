@@ -79,7 +79,7 @@ func (f *Fake) registeredKey(kid any, client Integration) (*rsa.PublicKey, *refu
 }
 
 func (f *Fake) certifiedKey(g *Grant, x5c any) (*rsa.PublicKey, *refusal) {
-	chain, bad := readChain(x5c)
+	chain, bad := f.readChain(g, x5c)
 	if bad == nil {
 		bad = f.checkChain(g, chain)
 	}

@@ -25,6 +25,9 @@ func TestAsDeployed(t *testing.T) {
 		{"nbf", "NAV's texas and digdirator send it", claim("nbf", time.Now().Unix()), "Unknown claim nbf"},
 		{"sub", "one client sends it", claim("sub", maskinportentest.DefaultClientID), "Unknown claim sub"},
 		{"leaf only", "Altinn's and KS' clients send no more", chain(func(c []string) any { return c[:1] }), "full chain"},
+		{"line breaks in x5c", "@vtfk/maskinporten-auth leaves carriage returns in it", chain(func(c []string) any {
+			return []string{c[0][:64] + "\r\n" + c[0][64:] + "\r", c[1], c[2]}
+		}), "line breaks"},
 		{"resource a string", "Altinn's and KS' clients send it so", claim("resource", "https://api.bank.example"), "resource"},
 		{"180 seconds", "what the server's source allows", issued(0, 180*time.Second), "too long lifetime"},
 		{"old iat", "the server's source has no lower bound", issued(-60*time.Second, 60*time.Second), "iat"},
