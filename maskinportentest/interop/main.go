@@ -29,7 +29,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
@@ -163,8 +162,12 @@ func (w *world) try(c client) error {
 	if err := w.reset(c.id); err != nil {
 		return err
 	}
+	before := w.fake.TokenRequests()
 	out, err := w.command(c.run).CombinedOutput()
 	grant := w.fake.LastGrant()
+	if w.fake.TokenRequests() == before {
+		return fmt.Errorf("nothing was asked for: %v\n%s", err, beginning(out))
+	}
 	if err != nil || !grant.Accepted() {
 		return fmt.Errorf("no token: %v; %v\n%s", grant, err, beginning(out))
 	}
@@ -174,7 +177,7 @@ func (w *world) try(c client) error {
 		return err
 	}
 	c.spoil(w)
-	before := w.fake.TokenRequests()
+	before = w.fake.TokenRequests()
 	out, err = w.command(c.run).CombinedOutput()
 	grant = w.fake.LastGrant()
 	switch {
@@ -295,8 +298,7 @@ func (w *world) reset(id string) error {
 	return nil
 }
 
-// command runs in the folder of the scripts, with the variables, and is ended
-// after two minutes.
+// command runs in the folder of the scripts, with the variables.
 func (w *world) command(argv []string) *exec.Cmd {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = w.dir
@@ -304,7 +306,6 @@ func (w *world) command(argv []string) *exec.Cmd {
 	for name, value := range w.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	cmd.WaitDelay = time.Second
 	return cmd
 }
 
