@@ -12,7 +12,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
-	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // What a program may act on. Check with errors.Is; the text of an error is for
@@ -69,12 +68,13 @@ var (
 type Error struct {
 	StatusCode  int
 	Code        string        // invalid_grant, invalid_scope, …; empty if the answer held none
-	Description string        // error_description, or the first line of an answer that is not JSON
+	Description string        // error_description, or what else the answer says: title, detail, first line
 	URI         string        // error_uri
 	MPCode      string        // MP-121; empty if the answer held none
-	TraceID     string        // for Digdir's support
+	TraceID     string        // for Digdir's support, or that of whatever answered
 	RetryAfter  time.Duration // how long the server asked to wait; zero if it did not say
 
+	reason  string // what is wrong with an answer of status 200, beginning with a verb or "its"
 	request requestInfo
 }
 
@@ -86,8 +86,7 @@ type requestInfo struct {
 	clientID    string
 	scope       string
 	consumer    string
-	persons     func() []string // whom the request is about; a func, because %#v prints what is in a struct
-	owner       string          // organisation number in the certificate
+	owner       string // organisation number in the certificate
 	kid         string
 	chain       int           // certificates sent; 0 for a key id
 	skew        time.Duration // Maskinporten's clock minus ours
@@ -110,6 +109,9 @@ func (i requestInfo) String() string {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "maskinporten: %s: HTTP %d", e.request, e.StatusCode)
+	if e.reason != "" {
+		b.WriteString(" but " + e.reason)
+	}
 	for _, code := range []string{e.Code, e.MPCode} {
 		if code != "" {
 			b.WriteString(" " + code)
@@ -122,8 +124,11 @@ func (e *Error) Error() string {
 		b.WriteString(" — " + r)
 	}
 	b.WriteString(" See " + e.page() + ".")
-	if e.TraceID != "" {
+	switch {
+	case e.TraceID != "" && e.Code != "":
 		b.WriteString(" Trace id for Digdir: " + e.TraceID + ".")
+	case e.TraceID != "":
+		b.WriteString(" Its reference: " + e.TraceID + ".")
 	}
 	return b.String()
 }
@@ -137,16 +142,18 @@ func (e *Error) Temporary() bool {
 // Is reports whether target is the sentinel for what e says.
 func (e *Error) Is(target error) bool {
 	switch target {
+	case ErrNoToken:
+		return true
 	case ErrUnknownClient:
 		return e.MPCode == "MP-100"
 	case ErrKeyExpired:
-		return e.MPCode == "MP-121"
+		return e.MPCode == "MP-121" || e.says("Expired key")
 	case ErrUnknownKey:
-		return e.MPCode == "" && e.Code == "invalid_grant" && strings.Contains(strings.ToLower(e.Description), "unknown key identifier")
+		return e.says("Unknown key identifier")
 	case ErrScopeNotAllowed:
-		return e.MPCode == "MP-200" || e.MPCode == "MP-201" || e.MPCode == "MP-250"
+		return e.MPCode == "MP-200" || e.MPCode == "MP-201" || e.MPCode == "MP-250" || e.says("has not been granted access to the scope")
 	case ErrNotDelegated:
-		return e.MPCode == "MP-251"
+		return e.MPCode == "MP-251" || e.says("has not delegated access to the scope")
 	case ErrClock:
 		return e.aboutTime()
 	case ErrGrantReused:
@@ -182,11 +189,11 @@ func (e *Error) aboutTime() bool {
 	return e.MPCode == "MP-130" && !e.Temporary() || e.says("Issue time is", "JWT has expired")
 }
 
-// says reports whether e is a refusal without a code of Maskinporten's whose
-// description holds one of texts: older refusals, and some that are new, have
-// no other mark.
+// says reports whether e is a refusal with one of texts in its description,
+// and without a code of Maskinporten's that is known: older refusals, and some
+// that are new, have no other mark.
 func (e *Error) says(texts ...string) bool {
-	if e.MPCode != "" || e.Temporary() {
+	if _, known := remedyByCode[e.MPCode]; known || e.Temporary() {
 		return false
 	}
 	said := strings.ToLower(e.Description)
@@ -226,24 +233,22 @@ type fetchError struct {
 	err     error
 }
 
-func (e *fetchError) Error() string {
-	var persons []string
-	if e.request.persons != nil {
-		persons = e.request.persons()
-	}
-	return fmt.Sprintf("maskinporten: %s: %s", e.request, redact.Secrets(e.err.Error(), persons...))
-}
+func (e *fetchError) Error() string { return fmt.Sprintf("maskinporten: %s: %v", e.request, e.err) }
 
 func (e *fetchError) Unwrap() error { return e.err }
 
-// Is makes what may pass ErrUnavailable.
+// Is makes it ErrNoToken, and what may pass ErrUnavailable.
 func (e *fetchError) Is(target error) bool {
-	if target != ErrUnavailable {
-		return false
-	}
 	var network *endpoint.NetworkError
-	var answer *endpoint.AnswerError
-	return errors.As(e.err, &network) || errors.As(e.err, &answer)
+	switch target {
+	case ErrNoToken:
+		return true
+	case ErrUnavailable:
+		return errors.As(e.err, &network)
+	case ErrClock:
+		return errors.As(e.err, &network) && network.Clock()
+	}
+	return false
 }
 
 // nothingSent reports whether err came before a grant was sent: from the
@@ -270,14 +275,10 @@ func retryAfter(err error) time.Duration {
 func mayRetry(err error) bool {
 	var refusal *Error
 	if errors.As(err, &refusal) {
-		return refusal.Temporary() && refusal.StatusCode >= 400
+		return refusal.Temporary() && refusal.StatusCode/100 != 3
 	}
 	var network *endpoint.NetworkError
-	if errors.As(err, &network) {
-		return !endpoint.Untrusted(err)
-	}
-	var answer *endpoint.AnswerError
-	return errors.As(err, &answer)
+	return errors.As(err, &network) && !endpoint.Untrusted(err)
 }
 
 // temporary reports whether err may pass without anybody doing anything.

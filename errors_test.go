@@ -3,6 +3,7 @@ package maskinporten
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -45,6 +46,15 @@ var refusals = []struct {
 	{"MP-302", 400, "invalid_authorization_details", "Unknown field", "MP-302", nil},
 	{"MP-303", 400, "invalid_authorization_details", "Invalid value", "MP-303", nil},
 	{"customer-configuration", 400, "invalid_altinn_customer_configuration", "System user not found", "", nil},
+	{"registered-keys", 400, "invalid_grant", "Invalid assertion. Client authentication failed. Client requires pre-registered jwk and no key identifier (kid) provided", "", nil},
+	{"own-organisation", 400, "invalid_request", "Illegal combination consumer_org in claim and delegation scope", "", nil},
+	{"resource", 400, "invalid_target", "Invalid resource", "", nil},
+	{"expired-key", 400, "invalid_grant", "Invalid assertion. Client authentication failed. EXPIRED KEY.", "", ErrKeyExpired},
+	{"not-granted", 403, "invalid_scope", "Consumer has not been granted access to the scope x", "", ErrScopeNotAllowed},
+	{"not-delegated", 403, "invalid_scope", "Consumer has not delegated access to the scope x to supplier y", "", ErrNotDelegated},
+	{"expired", 400, "invalid_grant", "Invalid assertion. JWT has expired.", "", ErrClock},
+	{"future", 400, "invalid_grant", "Invalid assertion. Issue time is in the future.", "", ErrClock},
+	{"unknown-code", 400, "invalid_grant", "Invalid assertion. Expired key.", "MP-101", ErrKeyExpired},
 	{"other", 400, "invalid_request", "Something new", "", nil},
 	{"429", 429, "", "", "", ErrUnavailable},
 	{"503", 503, "", "", "", ErrUnavailable},
@@ -99,6 +109,75 @@ func TestWhatAUserSees(t *testing.T) {
 	}
 }
 
+// What else answers in Maskinporten's place, with any status: the error keeps
+// what it said, and leads to the section about it.
+func TestWhatAGatewaySays(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		want       Error
+	}{
+		{"F5's page", "<html><head><title>Request Rejected</title></head><body>The requested URL was rejected. Please consult with your administrator.<br><br>Your support ID is: 4518829357123456789<br></body></html>",
+			Error{Description: "<html><head><title>Request Rejected</title></head><body>The requested URL was rejected.", TraceID: "4518829357123456789"}},
+		{"Akamai's page", "<HTML><HEAD>\n<TITLE>Access Denied</TITLE>\n</HEAD><BODY>\n<H1>Access Denied</H1>\nReference&#32;&#35;18&#46;7d6f1002&#46;1609459200&#46;1a2b3c4d\n</BODY>\n</HTML>",
+			Error{Description: "<HTML><HEAD> … Access Denied", TraceID: "18.7d6f1002.1609459200.1a2b3c4d"}},
+		{"Cloudflare's page", "<html>\n<title>Attention Required!</title>Ray ID: <strong>8f2a41b7</strong>", Error{Description: "Attention Required!", TraceID: "8f2a41b7"}},
+		{"a captive portal", "<html>\n<title>Logg inn</title>", Error{Description: "Logg inn"}},
+		{"problem details", `{"type":"about:blank","title":"Blocked","detail":"by policy 17","traceId":"00-ab-cd"}`, Error{Description: "Blocked: by policy 17", TraceID: "00-ab-cd"}},
+		{"Spring's", `{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/tokn"}`, Error{Description: "Not Found: /tokn"}},
+		{"an error in an error", `{"error":{"code":403,"message":"no route"}}`, Error{Description: "no route"}},
+		{"a message", `{"message":"no Route matched","request_id":"77aa"}`, Error{Description: "no Route matched", TraceID: "77aa"}},
+		{"a sentence", "upstream connect error", Error{Description: "upstream connect error"}},
+		{"after a byte order mark", "\ufeff" + `{"title":"Blocked"}`, Error{Description: "Blocked"}},
+	} {
+		for _, status := range []int{200, 400, 404, 403, 502} {
+			t.Run(fmt.Sprint(tt.name, " ", status), func(t *testing.T) {
+				err := refusalOn(t, tt.body, status)
+				var e *Error
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, status, e.StatusCode)
+				require.Contains(t, e.Description, tt.want.Description)
+				require.Equal(t, tt.want.TraceID, e.TraceID)
+				require.Empty(t, e.Code)
+				require.ErrorIs(t, err, ErrUnavailable)
+				page := "#another-answer"
+				if status >= 500 {
+					page = "#unavailable"
+				}
+				require.Contains(t, err.Error(), page)
+				require.Contains(t, err.Error(), tt.want.TraceID)
+			})
+		}
+	}
+}
+
+// A refusal is one with status 200, too: it is final.
+func TestRefusalWithStatus200(t *testing.T) {
+	w := &wire{reply: func(int, *sentGrant) (*http.Response, error) {
+		return reply(200, `{"error":"invalid_scope","error_description":"x (trace_id: 1)","error_uri":"https://x/errors/MP-200"}`), nil
+	}}
+	_, err := w.client(t, nil).Token(t.Context(), Request{Scope: "s"})
+	require.ErrorIs(t, err, ErrScopeNotAllowed)
+	require.NotErrorIs(t, err, ErrUnavailable)
+	require.Equal(t, 1, w.sent())
+	require.Contains(t, err.Error(), "Trace id for Digdir: 1.")
+}
+
+// An answer that holds a token, and cannot be used, is not quoted.
+func TestUnusableTokenIsNotQuoted(t *testing.T) {
+	for _, body := range []string{
+		`{"access_token":"short-secret","expires_in":60}`,
+		`{"access_token":"short-secret","token_type":"Bearer"`,
+		`short-secret-that-is-a-token-of-its-own`,
+		`"short-secret"`,
+		`access_token=short-secret&token_type=Bearer`,
+		`<response><access_token>short-secret</access_token></response>`,
+	} {
+		err := refusalOn(t, body, 200)
+		require.ErrorIs(t, err, ErrUnavailable)
+		require.NotContains(t, err.Error(), "short-secret")
+	}
+}
+
 // The page that errors point to has a section for each of them.
 func TestTroubleshootingPageHasEveryAnchor(t *testing.T) {
 	page, err := os.ReadFile("docs/troubleshooting.md")
@@ -112,11 +191,12 @@ func TestTroubleshootingPageHasEveryAnchor(t *testing.T) {
 			anchors[anchorOf(heading)] = true
 		}
 	}
-	for _, tt := range refusals {
-		e := &Error{StatusCode: tt.status, Code: tt.code, MPCode: tt.mp, Description: tt.description}
-		require.Contains(t, anchors, strings.TrimPrefix(e.page(), endpoint.Troubleshooting))
+	for _, r := range remedies {
+		require.Contains(t, anchors, r.anchor)
 	}
-	require.Contains(t, anchors, strings.TrimPrefix((&Error{StatusCode: 302}).page(), endpoint.Troubleshooting))
+	for code := range remedyByCode {
+		require.Contains(t, anchors, strings.ToLower(code))
+	}
 }
 
 // anchorOf is how the page's host makes an anchor of a heading.
@@ -156,7 +236,10 @@ func TestErrorAnswersAreCleaned(t *testing.T) {
 		{"direction marks", `{"error":"invalid_grant","error_description":"a\u202eb"}`, func(t *testing.T, e *Error) {
 			require.Equal(t, "ab", e.Description)
 		}},
-		{"a code that is none", `{"error":"x y\n"}`, func(t *testing.T, e *Error) { require.Empty(t, e.Code) }},
+		{"a code with a space", `{"error":"x y\n"}`, func(t *testing.T, e *Error) {
+			require.Equal(t, "x y", e.Code)
+			require.False(t, e.Temporary())
+		}},
 		{"other types", `{"error":1,"error_description":[]}`, func(t *testing.T, e *Error) { require.Empty(t, e.Code) }},
 		{"a refusal is one whatever else is odd", `{"error":" invalid_scope ","error_description":["x"],"error_uri":{}} trailing`, func(t *testing.T, e *Error) {
 			require.Equal(t, "invalid_scope", e.Code)
@@ -190,7 +273,7 @@ func FuzzErrorBody(f *testing.F) {
 		if !digits(pid, 11) {
 			pid = ""
 		}
-		e := x.parseRefusal(&Request{Scope: "s", PID: pid}, reply(400, ""), body, 0)
+		e := x.parseRefusal(&Request{Scope: "s", PID: pid}, reply(400, ""), body, 0, []string{pid})
 		text := e.Error()
 		require.NotContains(t, text, "\n")
 		require.Less(t, len(text), 8000)

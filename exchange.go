@@ -14,6 +14,7 @@ import (
 
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/jws"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // exchange trades a signed grant for a token at the token endpoint (RFC 7523
@@ -232,38 +233,46 @@ func (x *exchange) post(ctx context.Context, r *Request, assertion string) (*Tok
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 
+	secrets := append(r.persons(), assertion) // that an answer or an error might echo
 	sent := time.Now()
 	resp, err := x.http.Do(req)
 	if err != nil {
-		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http))
+		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http, secrets...))
 	}
 	defer resp.Body.Close()
 	skew := x.clock.Learn(resp.Header, sent, time.Now())
 	body, err := endpoint.ReadBody(resp.Body)
 	if err != nil {
-		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http))
+		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http, secrets...))
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, x.parseRefusal(r, resp, body, skew)
+		return nil, x.parseRefusal(r, resp, body, skew, secrets)
 	}
-	return x.parseToken(r, body, sent)
+	token, err := x.parseToken(r, body, sent)
+	if err != nil && !errors.Is(err, ErrWrongConsumer) {
+		// Something on the way may have answered, or refused with status 200.
+		refusal := x.parseRefusal(r, resp, body, skew, secrets)
+		if refusal.Code == "" {
+			refusal.reason = err.Error()
+		}
+		return nil, refusal
+	}
+	return token, x.wrapError(r, err)
 }
 
 // parseToken reads an answer with status 200 to a grant of sent.
 func (x *exchange) parseToken(r *Request, body []byte, sent time.Time) (*Token, error) {
 	answer, err := endpoint.ParseAnswer(body)
-	if err == nil && answer.Lifetime == 0 {
-		answer.Lifetime, err = statedLifetime(answer.AccessToken)
-	}
 	if err != nil {
-		return nil, x.wrapError(r, &endpoint.AnswerError{Reason: err.Error()})
+		return nil, err
 	}
-	err = x.checkSubject(answer.AccessToken, r)
-	switch {
-	case errors.Is(err, ErrWrongConsumer):
-		return nil, x.wrapError(r, err)
-	case err != nil:
-		return nil, x.wrapError(r, &endpoint.AnswerError{Reason: err.Error()})
+	if answer.Lifetime == 0 {
+		if answer.Lifetime, err = statedLifetime(answer.AccessToken); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.checkSubject(answer.AccessToken, r); err != nil {
+		return nil, err
 	}
 	if answer.Scope == "" || answer.Scope == r.Scope {
 		answer.Scope = r.Scope // one string for all tokens of the key
@@ -308,10 +317,10 @@ func (x *exchange) checkSubject(access string, r *Request) error {
 }
 
 // parseRefusal reads an answer that is no token.
-func (x *exchange) parseRefusal(r *Request, resp *http.Response, body []byte, skew time.Duration) *Error {
+func (x *exchange) parseRefusal(r *Request, resp *http.Response, body []byte, skew time.Duration, secrets []string) *Error {
 	info := x.requestInfo(r)
 	info.skew = skew
-	said := endpoint.ParseRefusal(resp.StatusCode, resp.Header, body, time.Now(), r.persons()...)
+	said := endpoint.ParseRefusal(resp.StatusCode, resp.Header, body, time.Now(), secrets...)
 	return &Error{
 		StatusCode:  resp.StatusCode,
 		Code:        said.Code,
@@ -324,13 +333,17 @@ func (x *exchange) parseRefusal(r *Request, resp *http.Response, body []byte, sk
 	}
 }
 
-// wrapError returns err with what was being done.
+// wrapError returns err with what was being done. Sources, signers and HTTP
+// clients may put anything into their errors, so it is cleaned.
 func (x *exchange) wrapError(r *Request, err error) error {
 	var field *FieldError
-	if errors.As(err, &field) && field.err == nil {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &field) && field.err == nil:
 		return field
 	}
-	return &fetchError{request: x.requestInfo(r), err: err}
+	return &fetchError{request: x.requestInfo(r), err: redact.Error(err, r.persons()...)}
 }
 
 // unsent is wrapError for one that came before the grant was sent.
@@ -350,7 +363,6 @@ func (x *exchange) requestInfo(r *Request) requestInfo {
 		clientID:    x.clientID,
 		scope:       r.Scope,
 		consumer:    r.ConsumerOrg,
-		persons:     r.persons,
 	}
 	if cred := x.last.Load(); cred != nil {
 		info.owner, info.kid = cred.OrgNumber(), cred.key.ID

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"math"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,6 +69,7 @@ func ParseAnswer(body []byte) (Answer, error) {
 // jsonObject reads the top level of body. A name that comes twice is refused:
 // two readers of such an answer could see two different tokens.
 func jsonObject(body []byte) (map[string]json.RawMessage, error) {
+	body = bytes.TrimPrefix(body, byteOrderMark)
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, errors.New("is not a JSON object")
@@ -128,35 +131,43 @@ func Lifetime(n float64) (time.Duration, error) {
 	return time.Duration(min(n, 1e9) * float64(time.Second)), nil
 }
 
-// Refusal is what an answer that is no token says (RFC 6749 §5.2), fit for
-// logs and errors. Any of it may be empty.
+// Refusal is what an answer that is no token says, fit for logs and errors.
+// Any of it may be empty.
 type Refusal struct {
 	Code        string // invalid_grant, invalid_scope, …
-	Description string // error_description, or the first line of an answer that is not JSON
+	Description string // error_description, or what a gateway says in its own way
 	URI         string // error_uri
 	MPCode      string // MP-121, from the URI or the description
-	TraceID     string
+	TraceID     string // or the reference number of a gateway's page
 	RetryAfter  time.Duration
 }
 
 var (
-	mpCode  = regexp.MustCompile(`\bMP-\d{3}\b`)
-	traceID = regexp.MustCompile(`\((?:trace[_ ]id|correlation[_ ]id): *([\w.:-]{1,100})\)`)
+	byteOrderMark = []byte("\ufeff")
+	mpCode        = regexp.MustCompile(`\bMP-\d{3}\b`)
+	traceID       = regexp.MustCompile(`\((?:trace[_ ]id|correlation[_ ]id): *([\w.:-]{1,100})\)`)
+
+	// reference finds what a gateway's page asks its reader to quote:
+	// "Your support ID is: 1234", "Reference #18.7d6f", "Ray ID: <b>8f2a</b>".
+	reference = regexp.MustCompile(`(?i)\b(?:(?:support|incident|event|ray|request|correlation|trace|transaction|error)[ _-]?(?:id|number)|reference(?:[ _-]?(?:id|number|no))?)\b(?:\s|[:#=.]|is\b|<[^<>]*>)+([\w.:-]*[0-9][\w.:-]{3,99})`)
 )
 
-// ParseRefusal reads an answer that is no token. Nothing of it is trusted to
-// be what it should: all is cleaned, shortened, and searched for secrets, those
+// ParseRefusal reads an answer that is no token: of the server (RFC 6749
+// §5.2), or of whatever answered in its place. Nothing of it is trusted to be
+// what it should: all is cleaned, shortened, and searched for secrets, those
 // given and those that look like one.
 func ParseRefusal(status int, header http.Header, body []byte, now time.Time, secrets ...string) Refusal {
-	r := Refusal{RetryAfter: retryAfter(header, now)}
-	if said := errorFields(body); said != nil {
-		r.Description = redact.Clean(said["error_description"], 500, secrets...)
-		r.URI = redact.Clean(said["error_uri"], 200, secrets...)
-		if code := strings.TrimSpace(said["error"]); len(code) <= 100 && visibleASCII(code) {
-			r.Code = redact.Clean(code, 100, secrets...)
-		}
-	} else {
-		r.Description = redact.FirstLine(body, secrets...)
+	clean := func(s string, n int) string { return redact.Clean(s, n, secrets...) }
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	said, ok := jsonSays(body)
+	if !ok && (status != http.StatusOK || !maybeToken(body)) {
+		said.description = redact.FirstLine(body, secrets...)
+	}
+	r := Refusal{
+		Code:        clean(strings.TrimSpace(said.code), 100),
+		Description: clean(said.description, 500),
+		URI:         clean(said.uri, 200),
+		RetryAfter:  retryAfter(header, now),
 	}
 	if header.Get("Location") != "" && status/100 == 3 {
 		r.Description = "it redirects, which is not followed: the assertion would go along"
@@ -168,24 +179,78 @@ func ParseRefusal(status int, header http.Header, body []byte, now time.Time, se
 	if m := traceID.FindStringSubmatchIndex(r.Description); m != nil {
 		r.TraceID = r.Description[m[2]:m[3]]
 		r.Description = strings.TrimSpace(r.Description[:m[0]] + r.Description[m[1]:])
+	} else if said.reference != "" {
+		r.TraceID = clean(said.reference, 100)
+	} else if m := reference.FindStringSubmatch(html.UnescapeString(string(body[:min(len(body), 64<<10)]))); m != nil && r.Code == "" {
+		r.TraceID = clean(strings.TrimRight(m[1], ".:-"), 100)
 	}
 	return r
 }
 
-// errorFields is the texts in a JSON object; nil if body does not begin with
-// one. One that is not a text does not spoil the others, nor does what follows
-// the object: a refusal must not be taken for an outage.
-func errorFields(body []byte) map[string]string {
+// says is what an error in JSON says.
+type says struct{ code, description, uri, reference string }
+
+// jsonSays reads the shapes that servers and gateways give their errors: OAuth
+// (RFC 6749 §5.2), problem details (RFC 9457), and what frameworks have made
+// up. ok is false if body does not begin with a JSON object, or with one that
+// says nothing in a field that is known. A field that is not a text does not
+// spoil the others, nor does what follows the object: a refusal must not be
+// taken for an outage.
+func jsonSays(body []byte) (s says, ok bool) {
 	var fields map[string]json.RawMessage
-	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	if json.NewDecoder(bytes.NewReader(body)).Decode(&fields) != nil {
-		return nil
+		return says{}, false
 	}
-	texts := make(map[string]string)
-	for _, name := range []string{"error", "error_description", "error_uri"} {
-		texts[name], _ = stringField(fields, name)
+	text := func(names ...string) string {
+		for _, name := range names {
+			if t, _ := stringField(fields, name); strings.TrimSpace(t) != "" {
+				return t
+			}
+		}
+		return ""
 	}
-	return texts
+	s = says{
+		code:        text("error"),
+		description: text("error_description"),
+		uri:         text("error_uri"),
+		reference:   text("trace_id", "traceId", "correlation_id", "correlationId", "request_id", "requestId"),
+	}
+	if isStatusText(s.code) && s.description == "" { // Spring's, say: the status once more, no verdict on the grant
+		s.description = joined(": ", s.code, text("message"), text("path"))
+		s.code = ""
+	}
+	if s.description == "" {
+		s.description = joined(": ", text("title"), text("detail", "message"))
+	}
+	if inner, found := jsonSays(fields["error"]); found && s.code == "" && s.description == "" {
+		s.description = joined(": ", inner.code, inner.description)
+	}
+	return s, s != says{}
+}
+
+// isStatusText reports whether s is the words of an HTTP status, such as "Not
+// Found". Maskinporten's own code "forbidden" is none.
+func isStatusText(s string) bool {
+	for status := 400; status < 600; status++ {
+		if s != "" && s == http.StatusText(status) {
+			return true
+		}
+	}
+	return false
+}
+
+func joined(separator string, texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(t string) bool { return t == "" }), separator)
+}
+
+// maybeToken reports whether an answer with status 200 that could not be read
+// may hold a token all the same, and must not be quoted: it does not look like
+// a page, nor like a sentence.
+func maybeToken(body []byte) bool {
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
+		return bytes.Contains(body, []byte("access_token"))
+	}
+	return bytes.ContainsAny(body, `{["=`) || slices.ContainsFunc(bytes.Fields(body), func(word []byte) bool { return len(word) > 30 })
 }
 
 // retryAfter reads seconds or a date (RFC 9110 §10.2.3), capped at an hour.

@@ -51,6 +51,7 @@ var transport = newTransport(&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 3
 func newTransport(dialer *net.Dialer) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: checkConnect,
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: maxSilence, PingTimeout: pingTimeout},

@@ -50,6 +50,9 @@ func withPings(t *http.Transport) *http.Transport {
 	if c.IdleConnTimeout == 0 {
 		c.IdleConnTimeout = idleTimeout
 	}
+	if c.OnProxyConnectResponse == nil {
+		c.OnProxyConnectResponse = checkConnect
+	}
 	return c
 }
 

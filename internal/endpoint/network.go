@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
@@ -23,10 +25,11 @@ const Troubleshooting = "https://github.com/maskinporten-go/maskinporten/blob/ma
 // NetworkError is a request that got no answer, or half of one, with what to
 // do about it.
 type NetworkError struct {
-	what   string // what happened
-	remedy string
-	anchor string // in the troubleshooting page
-	err    error
+	what      string // what happened
+	remedy    string
+	anchor    string // in the troubleshooting page
+	untrusted bool
+	err       error // fit to be printed, as all that it unwraps to
 }
 
 func (e *NetworkError) Error() string {
@@ -39,10 +42,14 @@ func (e *NetworkError) Unwrap() error { return e.err }
 func (e *NetworkError) What() string   { return e.what }
 func (e *NetworkError) Remedy() string { return e.remedy }
 
+// Clock reports whether this machine's clock is the most likely cause.
+func (e *NetworkError) Clock() bool { return e.anchor == "clock" }
+
 // cause is one kind of network failure: how it is known, what to tell the
 // person on call, and the section that says more. In the texts, {host} is the
 // server with its port, {name} without, {open} what a firewall must let
-// through, {seen} whose certificate came, and {proxy} advice about the proxy.
+// through, {seen} whose certificate came, {now} what this machine's clock shows,
+// {variable} what names the proxy, and {proxy} advice about the proxy.
 type cause struct {
 	anchor  string
 	matches func(err error) bool
@@ -53,10 +60,12 @@ type cause struct {
 // causes are tried in this order: a failure to reach the proxy, say, is a
 // refused connection too.
 var causes = []cause{
-	{"proxy", is(errBadProxy), "the proxy variable is not a URL",
-		"Set HTTPS_PROXY to a URL such as http://proxy.example:8080."},
+	{"proxy", is(errBadProxy), "{variable} is not a URL",
+		"Set it to a URL such as http://proxy.example:8080."},
 	{"name-not-found", as[*net.DNSError], "the name {dns} was not found",
 		"Check this machine's DNS; {proxy}"},
+	{"clock", outOfDate, "by this machine's clock, {now}, the TLS certificate of {host} is not valid{seen}",
+		"The clock is wrong, most likely: set it by NTP. If it is right, something intercepts the connection with a certificate that is out of date."},
 	{"tls", as[*tls.CertificateVerificationError], "the TLS certificate of {host} is not trusted{seen}",
 		"If that is not a public issuer, a proxy intercepts the connection: have {name} exempted from it, or add the proxy's CA to this machine's trusted ones."},
 	{"tls", Untrusted, "the TLS certificate of {host} is not trusted{seen}",
@@ -65,6 +74,8 @@ var causes = []cause{
 		"Something other than Maskinporten answered, most likely a proxy or a firewall: check the port; {proxy}"},
 	{"tls", as[tls.AlertError], "{host} broke off the TLS handshake",
 		"A proxy or firewall may intercept the connection; {proxy}"},
+	{"proxy", as[*proxyError], "the proxy answered, and did not let the request through",
+		"Check whether it wants a login, and whether it lets {host} through; {proxy}"},
 	{"proxy", inOp("proxyconnect"), "the proxy was not reached",
 		"Check the proxy's address; {proxy}"},
 	{"refused", is(syscall.ECONNREFUSED), "the connection was refused",
@@ -86,8 +97,10 @@ var causes = []cause{
 }
 
 // Explain returns err, from a request to endpoint by hc, as a [NetworkError]
-// that says what it means.
-func Explain(err error, endpoint string, hc *http.Client) error {
+// that says what it means. Servers, proxies and certificates have a hand in the
+// text of such an error: it is cleaned, of the secrets given too, and so is all
+// that it unwraps to.
+func Explain(err error, endpoint string, hc *http.Client, secrets ...string) error {
 	if wrapped, ok := err.(*url.Error); ok {
 		err = wrapped.Err // the rest of its text repeats the endpoint
 	}
@@ -102,14 +115,22 @@ func Explain(err error, endpoint string, hc *http.Client) error {
 	fill := strings.NewReplacer(
 		"{host}", u.Host,
 		"{name}", u.Hostname(),
-		"{dns}", dns.Name,
+		"{dns}", redact.Clean(dns.Name, 100, secrets...),
 		"{seen}", seen(err),
 		"{open}", firewall(u),
+		"{now}", time.Now().UTC().Format(time.RFC3339),
+		"{variable}", proxyVariable(u),
 		"{proxy}", proxyFor(endpoint, hc).advice(),
 	)
 	for _, c := range causes {
 		if c.matches(err) {
-			return &NetworkError{what: fill.Replace(c.what), remedy: fill.Replace(c.remedy), anchor: c.anchor, err: err}
+			return &NetworkError{
+				what:      fill.Replace(c.what),
+				remedy:    fill.Replace(c.remedy),
+				anchor:    c.anchor,
+				untrusted: Untrusted(err),
+				err:       redact.Error(err, secrets...),
+			}
 		}
 	}
 	panic("unreachable: the last cause matches every error")
@@ -143,10 +164,20 @@ func timedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
+// outOfDate reports whether a certificate is not valid yet, or no longer.
+func outOfDate(err error) bool {
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
+}
+
 // Untrusted reports whether err is about a certificate, which will not become
 // another by asking again.
 func Untrusted(err error) bool {
-	return as[*tls.CertificateVerificationError](err) || as[x509.UnknownAuthorityError](err) || as[x509.HostnameError](err)
+	var network *NetworkError
+	if errors.As(err, &network) {
+		return network.untrusted
+	}
+	return as[x509.CertificateInvalidError](err) || as[*tls.CertificateVerificationError](err) || as[x509.UnknownAuthorityError](err) || as[x509.HostnameError](err)
 }
 
 // seen says whose certificate came, which gives an intercepting proxy away.
@@ -194,6 +225,36 @@ type proxyUse struct {
 
 var errBadProxy = errors.New("invalid proxy variable")
 
+// proxyError is a proxy that answered a CONNECT with a refusal. net/http would
+// make an error of the words in its status line alone.
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("the proxy answered HTTP %d %s", e.status, http.StatusText(e.status))
+}
+
+// checkConnect is a transport's OnProxyConnectResponse.
+func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return &proxyError{resp.StatusCode}
+	}
+	return nil
+}
+
+// proxyVariable names the variable that net/http takes the proxy for u from.
+func proxyVariable(u *url.URL) string {
+	names := []string{"HTTPS_PROXY", "https_proxy"}
+	if u.Scheme == "http" {
+		names = []string{"HTTP_PROXY", "http_proxy"}
+	}
+	for _, name := range names {
+		if os.Getenv(name) != "" {
+			return "the variable " + name
+		}
+	}
+	return "the proxy of the HTTPClient given"
+}
+
 func proxyFor(endpoint string, hc *http.Client) proxyUse {
 	t, ok := hc.Transport.(*http.Transport)
 	if hc.Transport == nil {
@@ -222,7 +283,7 @@ func proxyFor(endpoint string, hc *http.Client) proxyUse {
 func (p proxyUse) advice() string {
 	switch {
 	case p.invalid:
-		return "the proxy variable (HTTPS_PROXY) is not a URL."
+		return "the proxy variable is not a URL."
 	case p.host != "":
 		return "the proxy " + p.host + " was used, as HTTPS_PROXY or HTTP_PROXY says: check that it lets this through."
 	case p.known:

@@ -13,11 +13,12 @@ import (
 // Hidden stands where something was taken out.
 const Hidden = "[hidden]"
 
-// Clean returns s as one line of at most n characters, without secrets and
-// without those texts that the caller knows to be secret. What is secret is
-// taken out before the text is cut, for half of a secret is not seen to be one.
+// Clean returns s as one line of at most n characters, without secrets,
+// without those texts that the caller knows to be secret, and without persons.
+// What is secret is taken out before the text is cut, for half of a secret is
+// not seen to be one.
 func Clean(s string, n int, secrets ...string) string {
-	return Cut(Secrets(OneLine(s), secrets...), n)
+	return Cut(Persons(Secrets(OneLine(s), secrets...)), n)
 }
 
 // OneLine returns s with every kind of white space made a blank and what does
@@ -47,14 +48,70 @@ func Cut(s string, n int) string {
 var secretLooking = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|[A-Za-z0-9_+/=-]{64,}`)
 
 // Secrets returns s without secrets: those that the caller knows, literally,
-// and whatever looks like an assertion, a token or a key.
+// and whatever looks like an assertion, a token or a key. Of a long one that is
+// known, parts are taken out as well; a national identity number also where it
+// is written in groups.
 func Secrets(s string, known ...string) string {
 	for _, secret := range known {
-		if secret != "" {
-			s = strings.ReplaceAll(s, secret, Hidden)
+		switch {
+		case secret == "":
+		case isPerson(secret):
+			grouped := regexp.MustCompile(strings.Join(strings.Split(secret, ""), `[ .-]?`))
+			s = grouped.ReplaceAllString(s, Hidden)
+		default:
+			s = withoutParts(strings.ReplaceAll(s, secret, Hidden), secret)
 		}
 	}
 	return secretLooking.ReplaceAllString(s, Hidden)
+}
+
+// minPart is how much of a secret gives it away: 16 characters of base64 are
+// 96 bits.
+const minPart = 16
+
+// withoutParts returns s without what it has in common with secret.
+func withoutParts(s, secret string) string {
+	if len(s) < minPart || len(secret) <= minPart {
+		return s
+	}
+	parts := make(map[string]bool, len(secret))
+	for i := range len(secret) - minPart + 1 {
+		parts[secret[i:i+minPart]] = true
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		end := i
+		for j := i; j+minPart <= len(s) && j <= end && parts[s[j:j+minPart]]; j++ {
+			end = j + minPart
+		}
+		if end > i {
+			b.WriteString(Hidden)
+			i = end
+			continue
+		}
+		b.WriteByte(s[i])
+		i++
+	}
+	return b.String()
+}
+
+// Persons returns s without numbers of eleven digits, as Norwegian national
+// identity numbers are, also those with a blank after the date. Digits that
+// are part of a longer number or a word, such as a trace id, stay.
+func Persons(s string) string {
+	return personLike.ReplaceAllStringFunc(s, func(match string) string {
+		if isPerson(strings.ReplaceAll(match, " ", "")) {
+			return Hidden
+		}
+		return match
+	})
+}
+
+// personLike takes in whole words, so that it finds no part of one.
+var personLike = regexp.MustCompile(`[0-9]{6} [0-9]{5}(?:[\pL\pN]+)?|[\pL\pN]+`)
+
+func isPerson(s string) bool {
+	return len(s) == 11 && strings.Trim(s, "0123456789") == ""
 }
 
 var htmlTitle = regexp.MustCompile(`(?is)<title>(.*?)</title>`)

@@ -23,6 +23,18 @@ func TestClean(t *testing.T) {
 		{"known", "a short one has no look", "token abc123 refused", "token [hidden] refused", 40, []string{"abc123"}},
 		{"empty known", "nothing is nothing to take out", "ab", "ab", 40, []string{""}},
 		{"host", "a host name is no secret", "inntekt.api.skatteetaten.no", "inntekt.api.skatteetaten.no", 40, nil},
+		{"part of a known one", "a server may cut its echo", "got cdefghijklmnopqrstuvwx, sorry", "got [hidden], sorry", 40, []string{"abcdefghijklmnopqrstuvwxyz"}},
+		{"two parts", "or wrap it", "abcdefghijklmnop qrstuvwxyzABCDEF", "[hidden] [hidden]", 40, []string{"abcdefghijklmnopqrstuvwxyzABCDEF"}},
+		{"too little of it", "fifteen characters are no part", "abcdefghijklmno", "abcdefghijklmno", 40, []string{"abcdefghijklmnopqrstuvwxyz"}},
+		{"a person", "eleven digits", "pid=12345678901.", "pid=[hidden].", 40, nil},
+		{"a person in two groups", "as on a passport", "for 123456 78901", "for [hidden]", 40, nil},
+		{"a known person in other groups", "as a server may write it", "for 12 34 56-789 01", "for [hidden]", 40, []string{"12345678901"}},
+		{"an organisation", "nine digits are public", "0192:974760673", "0192:974760673", 40, nil},
+		{"a longer number", "a support id", "123456789012", "123456789012", 40, nil},
+		{"digits in a trace id", "hexadecimal", "a12345678901f 12345678901f", "a12345678901f 12345678901f", 40, nil},
+		{"an address", "eleven digits, and dots", "139.105.36.164", "139.105.36.164", 40, nil},
+		{"two numbers", "not six and five digits", "HTTP 400 12345678", "HTTP 400 12345678", 40, nil},
+		{"longer groups", "six and more than five digits", "123456 789012", "123456 789012", 40, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			assert.Equal(t, tt.want, Clean(tt.in, tt.n, tt.known...), tt.reason)
