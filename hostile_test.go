@@ -78,6 +78,49 @@ func TestHostileServers(t *testing.T) {
 	require.Zero(t, elsewhere.Load())
 }
 
+// What a server echoes of the assertion, net/http puts into its errors: it is
+// in none of those that are unwrapped to.
+func TestErrorsHoldNoEcho(t *testing.T) {
+	for reason, echo := range map[string]string{
+		"status line":         "HTTP/1.1 %s\r\n\r\n",
+		"status code":         "HTTP/1.1 2%s OK\r\n\r\n",
+		"version":             "%s 200 OK\r\n\r\n",
+		"no HTTP":             "%s\r\n",
+		"part":                "%.60s\r\n",
+		"Content-Length":      "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+		"two Content-Lengths": "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: %s\r\n\r\n",
+		"Transfer-Encoding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n",
+		"header without name": "HTTP/1.1 200 OK\r\n%s\r\n\r\n",
+		"header name":         "HTTP/1.1 200 OK\r\na %s: b\r\n\r\n",
+		"Location":            "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://x:%s/\r\n\r\n",
+		"chunk":               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n",
+		"escapes":             "HTTP/1.1 \x1b[31m2%s\x00 OK\r\n\r\n",
+	} {
+		t.Run(reason, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				assertion := r.FormValue("assertion")
+				_, signed, _ := strings.Cut(assertion, ".")
+				secret("an assertion", signed)
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err == nil {
+					if reason == "part" {
+						signed = signed[50:] // from where it does not look like a JWT
+					}
+					fmt.Fprintf(conn, echo, signed)
+					conn.Close()
+				}
+			}))
+			defer server.Close()
+			env := Environment{Issuer: server.URL, TokenURL: server.URL + "/token"}
+			x := newExchange(env, "c", testCredential(), nil, slog.New(slog.DiscardHandler))
+			got, err := x.attempt(context.Background(), &Request{Scope: "s"}, nil, 0)
+			require.Error(t, err, "%v", got)
+			require.NotContains(t, err.Error(), "\x1b")
+			tellError(err)
+		})
+	}
+}
+
 func allocated() int {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
