@@ -154,7 +154,7 @@ func unwrapped(data []byte) (inner []byte, ok bool) {
 	text := bytes.Trim(p12.DecodeText(data), " \t\r\n\"'")
 	if inner, ok := p12.Enveloped(text); ok {
 		text = inner
-		if looksLikePEM(text) {
+		if looksLikePEM(text) || bytes.HasPrefix(text, []byte("{")) {
 			return text, true
 		}
 	}

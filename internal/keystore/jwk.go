@@ -80,20 +80,23 @@ func readJWKs(data []byte) ([]jwk, error) {
 	if len(data) > maxJWK {
 		return nil, fmt.Errorf("%w: the JWK is over 64 KiB", ErrNotKeystore)
 	}
-	data = bytes.TrimSpace(p12.DecodeText(data))
-	if len(data) == 0 || data[0] != '{' {
+	text := bytes.TrimSpace(p12.DecodeText(data))
+	for range maxUnwrapped {
+		if _, wrapped := p12.Enveloped(text); !wrapped && len(text) > 0 && text[0] == '{' {
+			break
+		}
 		// What is in it stays out of the error: it may be the key all the same.
-		decoded, err := decodeBase64(string(data))
-		if err != nil || len(decoded) == 0 {
+		inner, ok := unwrapped(text)
+		if !ok {
 			return nil, fmt.Errorf("%w: the JWK is neither JSON nor base64 of it%s", ErrNotKeystore, nameNotContent(data))
 		}
-		data = decoded
+		text = bytes.TrimSpace(inner)
 	}
 	var set struct {
 		jwk
 		Keys []jwk `json:"keys"`
 	}
-	if json.Unmarshal(data, &set) != nil {
+	if json.Unmarshal(text, &set) != nil {
 		return nil, fmt.Errorf("%w: the JWK is not valid JSON, or a number in it not base64url", ErrNotKeystore)
 	}
 	if len(set.Keys) == 0 {
