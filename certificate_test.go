@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -53,6 +55,81 @@ func TestExpiryIsToldOnceADay(t *testing.T) {
 		assert.Contains(t, log.String(), step.says, step.reason)
 		assert.Equal(t, 1, strings.Count(log.String(), "\n"), step.reason)
 	}
+}
+
+// TestRegisteredKeyExpires: a JWK says when its time on the client is over, and the log in time.
+func TestRegisteredKeyExpires(t *testing.T) {
+	exp := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+	jwk := bytes.Replace(privateJWK(t, "kid"), []byte("{"), fmt.Appendf(nil, `{"exp":%d,"use":"enc","alg":"PS256",`, exp.Unix()), 1)
+	cred, err := LoadJWK(jwk)
+	require.NoError(t, err)
+	require.Equal(t, exp, cred.NotAfter())
+	require.NoError(t, cred.usable(exp.Add(day)), "Maskinporten has the last word")
+
+	var (
+		log   bytes.Buffer
+		watch certificateWatch
+	)
+	for _, step := range []struct {
+		reason string
+		left   time.Duration
+		says   []string
+	}{
+		{"what is odd about it, at first", 90 * day, []string{"not sig", "signed with RS256"}},
+		{"not again", 60 * day, nil},
+		{"under 30 days", 29 * day, []string{"level=WARN msg=\"maskinporten: the key registered on the client expires soon: register a new one\" key_id=kid"}},
+		{"the same day", 29*day - time.Hour, nil},
+		{"under 7 days", 6 * day, []string{"level=ERROR"}},
+		{"the last day", time.Hour, []string{"days_left=0"}},
+		{"over", -2 * day, []string{"has expired: register a new one"}},
+	} {
+		log.Reset()
+		watch.look(cred, Test, exp.Add(-step.left), slog.New(slog.NewTextHandler(&log, nil)))
+		require.Equal(t, len(step.says), strings.Count(log.String(), "\n"), "%s: %s", step.reason, log.String())
+		for _, says := range step.says {
+			assert.Contains(t, log.String(), says, step.reason)
+		}
+		assert.NotContains(t, log.String(), "days_left=-", step.reason)
+	}
+}
+
+// TestExpiredCertificateIsCalledSo: days_left=-1 is not "soon".
+func TestExpiredCertificateIsCalledSo(t *testing.T) {
+	cred, err := NewCredential(pkiKey(t, "key"), pkiCerts(t, "leaf", "ca")...)
+	require.NoError(t, err)
+	var (
+		log   bytes.Buffer
+		watch certificateWatch
+	)
+	watch.look(cred, Test, cred.NotAfter().Add(time.Hour), slog.New(slog.NewTextHandler(&log, nil)))
+	assert.Contains(t, log.String(), "the certificate has expired")
+	assert.NotContains(t, log.String(), "days_left")
+}
+
+// askingHandler is a log that is shipped with a token of the same client.
+type askingHandler struct {
+	slog.Handler
+	ask func()
+}
+
+func (h askingHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.ask()
+	return h.Handler.Handle(ctx, r)
+}
+
+// TestWatchLogsUnderNoLock: the log handler may need the credential that is being looked at.
+func TestWatchLogsUnderNoLock(t *testing.T) {
+	cred, err := NewCredential(pkiKey(t, "key"), pkiCerts(t, "production", "prodca")...)
+	require.NoError(t, err)
+	var watch certificateWatch
+	asked := 0
+	var log *slog.Logger
+	log = slog.New(askingHandler{slog.NewTextHandler(io.Discard, nil), func() {
+		asked++
+		watch.look(cred, Test, time.Now(), log)
+	}})
+	watch.look(cred, Test, time.Now(), log)
+	assert.Equal(t, 1, asked)
 }
 
 func TestWrongEnvironment(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -311,4 +312,73 @@ func TestFileSource(t *testing.T) {
 	kept, err := source.Credential(t.Context())
 	require.NoError(t, err)
 	assert.Same(t, renewed, kept)
+}
+
+// TestEmptyCredential: an error where it is used, and no panic anywhere.
+func TestEmptyCredential(t *testing.T) {
+	empty := &Credential{}
+	_, err := New(Config{Environment: Test, ClientID: "id", Credential: empty})
+	var field *FieldError
+	require.ErrorAs(t, err, &field)
+	assert.Equal(t, "Credential", field.Field)
+	assert.ErrorIs(t, err, ErrNoKey)
+	assert.Nil(t, empty.Certificate())
+	assert.Empty(t, empty.Chain())
+	assert.Empty(t, empty.OrgNumber())
+	assert.Zero(t, empty.NotAfter())
+	assert.Same(t, empty, empty.WithKeyID(""))
+	assert.NotEmpty(t, empty.String())
+	_, err = New(Config{Environment: Test, ClientID: "id", Credential: empty.WithKeyID("kid")})
+	assert.ErrorIs(t, err, ErrNoKey)
+
+	// From a source it is seen at the first signing.
+	w := &wire{reply: ok}
+	c := w.client(t, nil)
+	c.exchange.source = emptySource{}
+	_, err = c.Token(t.Context(), Request{Scope: "a"})
+	assert.ErrorIs(t, err, ErrNoKey)
+}
+
+type emptySource struct{}
+
+func (emptySource) Credential(context.Context) (*Credential, error) { return &Credential{}, nil }
+
+// recorder keeps what testify prints of two values that differ.
+type recorder struct{ text strings.Builder }
+
+func (r *recorder) Errorf(format string, args ...any) { fmt.Fprintf(&r.text, format, args...) }
+
+// TestReflectionFindsNoKey: testify's diff goes through unexported fields and minds no String method.
+func TestReflectionFindsNoKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key.p12")
+	require.NoError(t, os.WriteFile(path, storedFile(t, "openssl-modern.p12"), 0o600))
+	file := PKCS12File(path, "changeit")
+	fromFile, err := file.Credential(t.Context())
+	require.NoError(t, err)
+	registered, err := LoadJWK(privateJWK(t, "kid"))
+	require.NoError(t, err)
+	client, err := New(Config{Environment: Test, ClientID: "id", Credential: fromFile})
+	require.NoError(t, err)
+
+	key := pkiKey(t, "key").(*rsa.PrivateKey)
+	var secrets []string
+	for _, number := range []*big.Int{key.D, key.Primes[0], key.Primes[1], key.Precomputed.Dp} {
+		secrets = append(secrets, number.String())
+		for _, word := range number.Bits() {
+			secrets = append(secrets, fmt.Sprint(uint(word)), fmt.Sprintf("%x", uint(word)))
+		}
+	}
+	secrets = append(secrets, "changeit")
+	for what, value := range map[string]any{
+		"a credential": fromFile, "a registered key": registered, "a file": file, "a Config": Config{Credential: fromFile}, "a Client": client,
+	} {
+		var r recorder
+		assert.Equal(&r, value, struct{ x any }{})
+		assert.Equal(&r, struct{ x any }{value}, struct{ x any }{})
+		text := r.text.String() + fmt.Sprintf("%+v %#v %v", value, value, struct{ x any }{value})
+		require.Greater(t, len(text), 200, what)
+		for _, secret := range secrets {
+			require.False(t, strings.Contains(text, secret), "%s shows %.12s…", what, secret)
+		}
+	}
 }
