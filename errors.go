@@ -47,8 +47,12 @@ var (
 	// same request may succeed later.
 	ErrUnavailable = errors.New("maskinporten: unavailable")
 
-	// ErrNoToken: the API was not called, for want of a token or of leave to
-	// send it there.
+	// ErrNoToken: the API was not called. It is found in every error that Token,
+	// TokenContext, Prefetch, a Transport or an API's client returns in place of
+	// a call: a bad Request, a refusal, a network error, a host that was not
+	// named, and a wait for a token or a place that ended with its context. What
+	// repeats calls to an API that fails (a CheckRetry of retryablehttp) leaves
+	// these alone: the library has tried again already.
 	ErrNoToken = errors.New("maskinporten: no token")
 
 	// ErrTokenRejected: the other side of a [TokenExchange] did not take the
@@ -214,6 +218,10 @@ func (e *FieldError) Error() string { return fmt.Sprintf("maskinporten: %s %s", 
 // Unwrap is what reading the field failed with, if it was read.
 func (e *FieldError) Unwrap() error { return e.err }
 
+// Is makes it an ErrNoToken: whoever asks for a token with a bad Request gets
+// none.
+func (e *FieldError) Is(target error) bool { return target == ErrNoToken }
+
 func invalid(field, problem string) error { return &FieldError{Field: field, Problem: problem} }
 
 func invalidBecause(field string, err error) error {
@@ -313,4 +321,21 @@ func cloneError(err error) error {
 		return &own
 	}
 	return fmt.Errorf("%w", err)
+}
+
+// exchangeError is a [TokenExchange] that failed.
+type exchangeError struct {
+	text       string
+	temporary  bool
+	retryAfter time.Duration
+	err        error
+}
+
+func (e *exchangeError) Error() string { return e.text }
+
+func (e *exchangeError) Unwrap() error { return e.err }
+
+// Is makes it an ErrNoToken, and what may pass ErrUnavailable.
+func (e *exchangeError) Is(target error) bool {
+	return target == ErrNoToken || target == ErrUnavailable && e.temporary
 }

@@ -24,18 +24,12 @@ package maskinporten
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Config is what [New] needs.
@@ -91,6 +85,9 @@ type Client struct {
 	exchanged   map[TokenExchange]*Client // what WithExchange has made
 }
 
+// made reports whether New made c: a zero Client, or none, can only say so.
+func (c *Client) made() bool { return c != nil && c.cache != nil }
+
 // New validates cfg and makes a Client. It does no I/O: a file source is first
 // read when a token is asked for. Its errors are a *[FieldError].
 func New(cfg Config) (*Client, error) {
@@ -145,14 +142,27 @@ func checkClientID(field, id string) error {
 }
 
 // Environment returns the one the client was made for.
-func (c *Client) Environment() Environment { return c.env }
+func (c *Client) Environment() Environment {
+	if !c.made() {
+		return Environment{}
+	}
+	return c.env
+}
 
 // ClientID returns the integration's id that the client was made for.
-func (c *Client) ClientID() string { return c.id }
+func (c *Client) ClientID() string {
+	if !c.made() {
+		return ""
+	}
+	return c.id
+}
 
 // Credential asks the source for the credential that would sign a grant now. A
 // file source that does not load gives an error here before there is traffic.
 func (c *Client) Credential(ctx context.Context) (*Credential, error) {
+	if !c.made() {
+		return nil, notMade("Client", "New")
+	}
 	return c.source.Credential(ctx)
 }
 
@@ -160,6 +170,9 @@ func (c *Client) Credential(ctx context.Context) (*Credential, error) {
 // names no ConsumerOrg: the one in the certificate that it last signed with. It
 // asks the source if nothing has been signed yet. It is empty for a bare key.
 func (c *Client) OrgNumber(ctx context.Context) string {
+	if !c.made() {
+		return ""
+	}
 	cred := c.exchange.lastCredential()
 	if cred == nil {
 		cred, _ = c.exchange.credential(ctx)
@@ -172,7 +185,12 @@ func (c *Client) OrgNumber(ctx context.Context) string {
 
 // Logger returns [Config.Logger], or one that discards if that was nil: for
 // code that works with the client and has something to say to the same people.
-func (c *Client) Logger() *slog.Logger { return c.exchange.log }
+func (c *Client) Logger() *slog.Logger {
+	if !c.made() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.exchange.log
+}
 
 // Token returns a token for r: the one at hand, or a new one. A token at hand
 // is returned even when ctx has ended; waiting for a new one ends with ctx,
@@ -186,6 +204,9 @@ func (c *Client) Logger() *slog.Logger { return c.exchange.log }
 // sent. A caller that asks for the same Request again and again saves a
 // lookup with [Client.TokenSource].
 func (c *Client) Token(ctx context.Context, r Request) (*Token, error) {
+	if !c.made() {
+		return nil, notMade("Client", "New")
+	}
 	if e := c.cache.find(&r); e != nil {
 		if t := c.cache.Hit(e); t != nil {
 			return t, nil
@@ -202,6 +223,9 @@ func (c *Client) Token(ctx context.Context, r Request) (*Token, error) {
 // TokenSource makes a source of tokens for r. A bad Request is a
 // *[FieldError].
 func (c *Client) TokenSource(r Request) (*TokenSource, error) {
+	if !c.made() {
+		return nil, notMade("Client", "New")
+	}
 	key, err := c.key(r)
 	if err != nil {
 		return nil, err
@@ -209,13 +233,65 @@ func (c *Client) TokenSource(r Request) (*TokenSource, error) {
 	return &TokenSource{cache: c.cache, key: key}, nil
 }
 
+// Transport makes a Transport for r over base (nil means
+// [http.DefaultTransport]). It costs no I/O, and all transports of a client
+// share its tokens.
+//
+// hosts are the API's, each as host or host:port; without a port, the scheme's
+// own. There is no wildcard, and a subdomain is another host. A token goes out
+// only over https, or over http to a loopback address. A call to another host
+// is an error that says so; a redirect to one goes on without a token, and so
+// does what follows it.
+//
+// A caller's own Authorization header is left alone. A token is rejected by a
+// 401, or by a 403 whose WWW-Authenticate says invalid_token. Then it is dropped,
+// unless this call has just fetched it, and the call is repeated once with a new
+// one if it has no body or one that [http.Request.GetBody] gives again. For an
+// API that rejects every token five are fetched at once and one more every 30
+// seconds.
+//
+// The deadline of a call's context holds for the wait for a token, too. An error
+// that came before the API was called is an [ErrNoToken]. A bad Request or host
+// is a *[FieldError].
+func (c *Client) Transport(r Request, base http.RoundTripper, hosts ...string) (*Transport, error) {
+	source, err := c.TokenSource(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(hosts) == 0 {
+		return nil, invalid("hosts", "are missing: name the API's host, so that the token goes nowhere else")
+	}
+	t := &Transport{source: source, base: base}
+	if base == nil {
+		t.base = http.DefaultTransport
+	}
+	for _, h := range hosts {
+		parsed, err := parseHost(h)
+		if err != nil {
+			return nil, err
+		}
+		t.hosts = append(t.hosts, parsed)
+		if parsed.port == "" && !strings.Contains(parsed.name, ":") {
+			t.exactHosts = append(t.exactHosts, parsed.name)
+		}
+	}
+	return t, nil
+}
+
 // Invalidate drops a token that an API has refused, so that the next call
 // fetches another. Only exactly this access token is dropped: a late refusal
 // of an old token leaves the newer one alone. [Transport] does this by itself.
-func (c *Client) Invalidate(accessToken string) { c.cache.Invalidate(accessToken) }
+func (c *Client) Invalidate(accessToken string) {
+	if c.made() {
+		c.cache.Invalidate(accessToken)
+	}
+}
 
 // Stats is a snapshot of what the client has done.
 func (c *Client) Stats() Stats {
+	if !c.made() {
+		return Stats{}
+	}
 	s := c.cache.snapshot()
 	if cred := c.exchange.lastCredential(); cred != nil {
 		s.Credential, s.NotAfter = cred, cred.NotAfter()
@@ -226,6 +302,9 @@ func (c *Client) Stats() Stats {
 
 // String names the environment and the client id.
 func (c *Client) String() string {
+	if !c.made() {
+		return "Client{}"
+	}
 	return fmt.Sprintf("Client{Environment: %s, ClientID: %q}", c.env.name(), c.id)
 }
 
@@ -248,51 +327,6 @@ func (c *Client) key(r Request) (Request, error) {
 	return r.normalized(), nil
 }
 
-// A TokenExchange trades a Maskinporten token for another that some APIs want,
-// as Altinn's (package altinn) does. Give it to [Client.WithExchange].
-//
-// Exchange is called with a token for r and with the Client's copy of
-// [Config.HTTPClient], which follows no redirects. It must end with ctx, which
-// ends 30 seconds after the fetch began, and be safe for concurrent use. It
-// tries again by itself what may fare better at once.
-//
-// Its errors say what comes next: on one that errors.Is finds [ErrTokenRejected]
-// in, the Maskinporten token is dropped and Exchange called once more with a new
-// one; one with [ErrUnavailable], an ended context or a network error in it may
-// pass soon; any other is remembered as a refusal, for a second at first and up
-// to 30 seconds. An error with a method RetryAfter() time.Duration is remembered
-// at least that long. An error may not hold the token, in its text or in what it
-// unwraps to; if it does, the text is cleaned and the rest thrown away.
-//
-// A TokenExchange that can be checked beforehand has a method Validate() error:
-// its error is every call's, and nothing is sent.
-type TokenExchange interface {
-	Exchange(ctx context.Context, hc *http.Client, t *Token, r Request) (ExchangedToken, error)
-}
-
-// ExchangedToken is what a [TokenExchange] got. Printed or logged, it shows no
-// token.
-type ExchangedToken struct {
-	AccessToken string
-	Lifetime    time.Duration // from when Exchange was called
-}
-
-// String shows the lifetime.
-func (t ExchangedToken) String() string {
-	return fmt.Sprintf("ExchangedToken{Lifetime: %s}", t.Lifetime)
-}
-
-// Format makes every verb print what String does.
-func (t ExchangedToken) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
-
-// LogValue is what String prints.
-func (t ExchangedToken) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-// MarshalJSON shows the lifetime, in seconds.
-func (t ExchangedToken) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, `{"lifetime":%v}`, t.Lifetime.Seconds()), nil
-}
-
 // WithExchange returns a Client whose tokens are c's, each traded by x for
 // another. It keeps them as c keeps its own, for as long as they themselves
 // live, and all its methods are about them. It costs no I/O.
@@ -301,6 +335,9 @@ func (t ExchangedToken) MarshalJSON() ([]byte, error) {
 // Another has a cache of its own: then call WithExchange once and keep the
 // Client.
 func (c *Client) WithExchange(x TokenExchange) *Client {
+	if !c.made() {
+		return c // whose methods say so
+	}
 	if x == nil {
 		x = noExchange{}
 	}
@@ -320,16 +357,6 @@ func (c *Client) WithExchange(x TokenExchange) *Client {
 	return made
 }
 
-type noExchange struct{}
-
-func (noExchange) Validate() error {
-	return invalid("TokenExchange", "is nil: give one to WithExchange, such as altinn.Prod")
-}
-
-func (noExchange) Exchange(context.Context, *http.Client, *Token, Request) (ExchangedToken, error) {
-	return ExchangedToken{}, noExchange{}.Validate()
-}
-
 // traded makes a client for the tokens that x trades for c's.
 func (c *Client) traded(x TokenExchange) *Client {
 	t := &trade{by: x, from: c}
@@ -338,127 +365,3 @@ func (c *Client) traded(x TokenExchange) *Client {
 	traded.cache.fetch, traded.cache.about, traded.cache.trace = t.fetch, t.requestInfo, c.cache.trace
 	return traded
 }
-
-// trade fetches exchanged tokens for a cache.
-type trade struct {
-	by   TokenExchange
-	from *Client
-}
-
-// fetch gets a Maskinporten token for r and trades it. One that the other side
-// rejects is dropped, and the next one tried.
-func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
-	if v, ok := x.by.(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			return nil, nil, x.wrapError(r, nil, err)
-		}
-	}
-	tokens := x.from.cache
-	for replaced := false; ; replaced = true {
-		got, err := tokens.Get(ctx, r)
-		if err != nil {
-			return nil, x.from.exchange.lastCredential(), err
-		}
-		t, sent := got.Value, time.Now()
-		exchanged, err := x.by.Exchange(ctx, x.from.exchange.http, t, *r)
-		if err == nil {
-			err = exchanged.check()
-		}
-		if err == nil {
-			err = x.from.exchange.checkSubject(exchanged.AccessToken, r)
-		}
-		if err == nil {
-			return newToken(exchanged.AccessToken, t.scope, sent, exchanged.Lifetime), nil, nil
-		}
-		if replaced || !errors.Is(err, ErrTokenRejected) || !tokens.reportUnauthorized(got.Entry, t, false) {
-			return nil, nil, x.wrapError(r, t, err)
-		}
-	}
-}
-
-// check finds what must not become a token: it will be a header, and live for a
-// time.
-func (t ExchangedToken) check() error {
-	switch {
-	case t.AccessToken == "":
-		return errors.New("the exchange gave no token")
-	case !visibleASCII(t.AccessToken):
-		return errors.New("the exchanged token holds a space, a line break or a character outside ASCII")
-	case t.Lifetime <= 0:
-		return fmt.Errorf("the exchanged token lives %s", t.Lifetime)
-	}
-	return nil
-}
-
-// requestInfo names the exchange if that has a name.
-func (x *trade) requestInfo(r *Request) requestInfo {
-	info := x.from.cache.about(r)
-	if name, ok := x.by.(fmt.Stringer); ok {
-		info.exchange = name.String()
-	} else {
-		info.exchange = fmt.Sprintf("%T", x.by)
-	}
-	return info
-}
-
-// wrapError returns err, from the exchange of t, as one that holds no secret
-// and says what was being done. A text that begins with "maskinporten: " says
-// so already.
-func (x *trade) wrapError(r *Request, t *Token, err error) error {
-	var field *FieldError
-	if errors.As(err, &field) && field.err == nil {
-		return field
-	}
-	secrets := r.persons()
-	if t != nil {
-		secrets = append(secrets, t.AccessToken())
-	}
-	text := redact.Secrets(err.Error(), secrets...)
-	if !strings.HasPrefix(text, "maskinporten: ") {
-		text = fmt.Sprintf("maskinporten: %s: %s", x.requestInfo(r), text)
-	}
-	failed := &exchangeError{text: text, err: err}
-	var network net.Error
-	failed.temporary = errors.Is(err, ErrUnavailable) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
-	var paced interface{ RetryAfter() time.Duration }
-	if errors.As(err, &paced) {
-		failed.retryAfter = paced.RetryAfter()
-	}
-	if holdsAny(err, secrets) {
-		failed.err = errors.New(strings.TrimPrefix(text, "maskinporten: "))
-	}
-	return failed
-}
-
-// holdsAny reports whether err, or an error in it, has one of the secrets in
-// its text.
-func holdsAny(err error, secrets []string) bool {
-	for _, secret := range secrets {
-		if strings.Contains(err.Error(), secret) {
-			return true
-		}
-	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		inner := e.Unwrap()
-		return inner != nil && holdsAny(inner, secrets)
-	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(e.Unwrap(), func(inner error) bool { return inner != nil && holdsAny(inner, secrets) })
-	}
-	return false
-}
-
-// exchangeError is a [TokenExchange] that failed.
-type exchangeError struct {
-	text       string
-	temporary  bool
-	retryAfter time.Duration
-	err        error
-}
-
-func (e *exchangeError) Error() string { return e.text }
-
-func (e *exchangeError) Unwrap() error { return e.err }
-
-// Is makes what may pass ErrUnavailable.
-func (e *exchangeError) Is(target error) bool { return target == ErrUnavailable && e.temporary }

@@ -3,14 +3,19 @@ package maskinporten
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 	"github.com/maskinporten-go/maskinporten/internal/tokencache"
 )
 
@@ -45,7 +50,12 @@ func newToken(access, scope string, sent time.Time, lifetime time.Duration) *Tok
 }
 
 // AccessToken returns the secret itself.
-func (t *Token) AccessToken() string { return t.bearer()[len(bearerPrefix):] }
+func (t *Token) AccessToken() string {
+	if t == nil || t.bearer == nil {
+		return "" // no token
+	}
+	return t.bearer()[len(bearerPrefix):]
+}
 
 // Expiry returns when the token expires, by this machine's clock: its lifetime
 // counted from when its grant was sent, so that a clock that is off does no
@@ -94,7 +104,10 @@ func (t Token) MarshalJSON() ([]byte, error) {
 // client. It is safe for concurrent use.
 //
 // Given to oauth2.NewClient, its tokens go to whatever host that client is asked
-// to call. [Transport] sends them only to the hosts it was made for.
+// to call. [Transport] sends them only to the hosts it was made for. And that
+// client keeps a token that an API has revoked, for up to 111 seconds of the
+// 120 that one lives, whatever is done here: it does not ask before. Transport
+// gets another at the first 401.
 type TokenSource struct {
 	cache *cache
 	key   Request
@@ -110,6 +123,9 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*Token, error) {
 
 // get also reports whether the token was fetched while the call waited for it.
 func (s *TokenSource) get(ctx context.Context) (t *Token, justFetched bool, err error) {
+	if s == nil || s.cache == nil {
+		return nil, false, notMade("TokenSource", "Client.TokenSource")
+	}
 	if e := s.entry.Load(); e != nil {
 		if t := s.cache.Hit(e); t != nil {
 			return t, false, nil
@@ -156,3 +172,167 @@ func (s *TokenSource) String() string {
 
 // Format makes every verb print what String does.
 func (s *TokenSource) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
+// A TokenExchange trades a Maskinporten token for another that some APIs want,
+// as Altinn's (package altinn) does. Give it to [Client.WithExchange].
+//
+// Exchange is called with a token for r and with the Client's copy of
+// [Config.HTTPClient], which follows no redirects. It must end with ctx, which
+// ends 30 seconds after the fetch began, and be safe for concurrent use. It
+// tries again by itself what may fare better at once.
+//
+// Its errors say what comes next: on one that errors.Is finds [ErrTokenRejected]
+// in, the Maskinporten token is dropped and Exchange called once more with a new
+// one; one with [ErrUnavailable], an ended context or a network error in it may
+// pass soon; any other is remembered as a refusal, for a second at first and up
+// to 30 seconds. An error with a method RetryAfter() time.Duration is remembered
+// at least that long. An error may not hold the token, in its text or in what it
+// unwraps to; if it does, the text is cleaned and the rest thrown away.
+//
+// A TokenExchange that can be checked beforehand has a method Validate() error:
+// its error is every call's, and nothing is sent.
+type TokenExchange interface {
+	Exchange(ctx context.Context, hc *http.Client, t *Token, r Request) (ExchangedToken, error)
+}
+
+// ExchangedToken is what a [TokenExchange] got. Printed or logged, it shows no
+// token.
+type ExchangedToken struct {
+	AccessToken string
+	Lifetime    time.Duration // from when Exchange was called
+}
+
+// String shows the lifetime.
+func (t ExchangedToken) String() string {
+	return fmt.Sprintf("ExchangedToken{Lifetime: %s}", t.Lifetime)
+}
+
+// Format makes every verb print what String does.
+func (t ExchangedToken) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
+
+// LogValue is what String prints.
+func (t ExchangedToken) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// MarshalJSON shows the lifetime, in seconds.
+func (t ExchangedToken) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, `{"lifetime":%v}`, t.Lifetime.Seconds()), nil
+}
+
+type noExchange struct{}
+
+func (noExchange) Validate() error {
+	return invalid("TokenExchange", "is nil: give one to WithExchange, such as altinn.Prod")
+}
+
+func (noExchange) Exchange(context.Context, *http.Client, *Token, Request) (ExchangedToken, error) {
+	return ExchangedToken{}, noExchange{}.Validate()
+}
+
+// trade fetches exchanged tokens for a cache.
+type trade struct {
+	by   TokenExchange
+	from *Client
+}
+
+// fetch gets a Maskinporten token for r and trades it. One that the other side
+// rejects is dropped, and the next one tried.
+func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
+	if v, ok := x.by.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, nil, x.wrapError(r, nil, err)
+		}
+	}
+	tokens := x.from.cache
+	for replaced := false; ; replaced = true {
+		got, err := tokens.Get(ctx, r)
+		if err != nil {
+			return nil, x.from.exchange.lastCredential(), err
+		}
+		t, sent := got.Value, time.Now()
+		exchanged, err := x.by.Exchange(ctx, x.from.exchange.http, t, *r)
+		if err == nil {
+			err = exchanged.check()
+		}
+		if err == nil {
+			err = x.from.exchange.checkSubject(exchanged.AccessToken, r)
+		}
+		if err == nil {
+			return newToken(exchanged.AccessToken, t.scope, sent, exchanged.Lifetime), nil, nil
+		}
+		if replaced || !errors.Is(err, ErrTokenRejected) || !tokens.reportUnauthorized(got.Entry, t, false) {
+			return nil, nil, x.wrapError(r, t, err)
+		}
+	}
+}
+
+// check finds what must not become a token: it will be a header, and live for a
+// time.
+func (t ExchangedToken) check() error {
+	switch {
+	case t.AccessToken == "":
+		return errors.New("the exchange gave no token")
+	case !visibleASCII(t.AccessToken):
+		return errors.New("the exchanged token holds a space, a line break or a character outside ASCII")
+	case t.Lifetime <= 0:
+		return fmt.Errorf("the exchanged token lives %s", t.Lifetime)
+	}
+	return nil
+}
+
+// requestInfo names the exchange if that has a name.
+func (x *trade) requestInfo(r *Request) requestInfo {
+	info := x.from.cache.about(r)
+	if name, ok := x.by.(fmt.Stringer); ok {
+		info.exchange = name.String()
+	} else {
+		info.exchange = fmt.Sprintf("%T", x.by)
+	}
+	return info
+}
+
+// wrapError returns err, from the exchange of t, as one that holds no secret
+// and says what was being done. A text that begins with "maskinporten: " says
+// so already.
+func (x *trade) wrapError(r *Request, t *Token, err error) error {
+	var field *FieldError
+	if errors.As(err, &field) && field.err == nil {
+		return field
+	}
+	secrets := r.persons()
+	if t != nil {
+		secrets = append(secrets, t.AccessToken())
+	}
+	text := redact.Secrets(err.Error(), secrets...)
+	if !strings.HasPrefix(text, "maskinporten: ") {
+		text = fmt.Sprintf("maskinporten: %s: %s", x.requestInfo(r), text)
+	}
+	failed := &exchangeError{text: text, err: err}
+	var network net.Error
+	failed.temporary = errors.Is(err, ErrUnavailable) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
+	var paced interface{ RetryAfter() time.Duration }
+	if errors.As(err, &paced) {
+		failed.retryAfter = paced.RetryAfter()
+	}
+	if holdsAny(err, secrets) {
+		failed.err = errors.New(strings.TrimPrefix(text, "maskinporten: "))
+	}
+	return failed
+}
+
+// holdsAny reports whether err, or an error in it, has one of the secrets in
+// its text.
+func holdsAny(err error, secrets []string) bool {
+	for _, secret := range secrets {
+		if strings.Contains(err.Error(), secret) {
+			return true
+		}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		inner := e.Unwrap()
+		return inner != nil && holdsAny(inner, secrets)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(inner error) bool { return inner != nil && holdsAny(inner, secrets) })
+	}
+	return false
+}

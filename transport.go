@@ -31,51 +31,7 @@ type Transport struct {
 // host is one that may have a token. An empty port means the scheme's own.
 type host struct{ name, port string }
 
-// Transport makes a Transport for r over base (nil means
-// [http.DefaultTransport]). It costs no I/O, and all transports of a client
-// share its tokens.
-//
-// hosts are the API's, each as host or host:port; without a port, the scheme's
-// own. There is no wildcard, and a subdomain is another host. A token goes out
-// only over https, or over http to a loopback address. A call to another host
-// is an error that says so; a redirect to one goes on without a token, and so
-// does what follows it.
-//
-// A caller's own Authorization header is left alone. A token is rejected by a
-// 401, or by a 403 whose WWW-Authenticate says invalid_token. Then it is dropped,
-// unless this call has just fetched it, and the call is repeated once with a new
-// one if it has no body or one that [http.Request.GetBody] gives again. For an
-// API that rejects every token five are fetched at once and one more every 30
-// seconds.
-//
-// The deadline of a call's context holds for the wait for a token, too. An error
-// that came before the API was called is an [ErrNoToken]. A bad Request or host
-// is a *[FieldError].
-func (c *Client) Transport(r Request, base http.RoundTripper, hosts ...string) (*Transport, error) {
-	source, err := c.TokenSource(r)
-	if err != nil {
-		return nil, err
-	}
-	if len(hosts) == 0 {
-		return nil, invalid("hosts", "are missing: name the API's host, so that the token goes nowhere else")
-	}
-	t := &Transport{source: source, base: base}
-	if base == nil {
-		t.base = http.DefaultTransport
-	}
-	for _, h := range hosts {
-		parsed, err := parseHost(h)
-		if err != nil {
-			return nil, err
-		}
-		t.hosts = append(t.hosts, parsed)
-		if parsed.port == "" && !strings.Contains(parsed.name, ":") {
-			t.exactHosts = append(t.exactHosts, parsed.name)
-		}
-	}
-	return t, nil
-}
-
+// parseHost reads host or host:port.
 func parseHost(s string) (host, error) {
 	fail := func() (host, error) {
 		return host{}, invalid("hosts", fmt.Sprintf("%q is not a host: give api.example.no or api.example.no:8443, without scheme, path or wildcard, in ASCII", redact.Clean(s, 100)))
@@ -95,7 +51,7 @@ func parseHost(s string) (host, error) {
 // shows the token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t == nil || t.source == nil {
-		return nil, closeBody(req, &callError{text: "this Transport was not made by Client.Transport: call that, and use what it returns"})
+		return nil, closeBody(req, notMade("Transport", "Client.Transport"))
 	}
 	if problem := t.problem(req); problem != "" {
 		if !redirected(req) {
@@ -216,6 +172,11 @@ func closeBody(req *http.Request, err error) error {
 		req.Body.Close()
 	}
 	return err
+}
+
+// notMade is the error of a zero value, or of a nil pointer.
+func notMade(what, by string) error {
+	return &callError{text: "this " + what + " was not made by " + by + ": use what that returns"}
 }
 
 // callError is a call that was not made.

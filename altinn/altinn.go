@@ -60,6 +60,9 @@ func (x Exchange) Exchange(ctx context.Context, hc *http.Client, t *maskinporten
 	if err := x.Validate(); err != nil {
 		return maskinporten.ExchangedToken{}, err
 	}
+	if hc == nil {
+		hc = endpoint.NewClient(nil)
+	}
 	endpoint.Retry(ctx, slog.New(slog.DiscardHandler), func() (time.Duration, bool) {
 		var failed *Error
 		if traded, failed = x.trade(ctx, hc, t, r); failed != nil {
