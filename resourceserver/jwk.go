@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/maskinporten-go/maskinporten/internal/jws"
 )
@@ -50,7 +51,7 @@ func parseKeys(body []byte) (map[string]*jws.Key, error) {
 }
 
 // parseKey returns a key that may verify; nil for one of another kind or size,
-// or meant for something else (RFC 7517 §4.2 and §4.4).
+// or meant for something else (RFC 7517 §4.2 to §4.4).
 func parseKey(written []byte) (kid string, key *jws.Key) {
 	jwk, err := jws.ParseObject("a key", written)
 	if err != nil {
@@ -58,11 +59,11 @@ func parseKey(written []byte) (kid string, key *jws.Key) {
 	}
 	r := reader{Object: jwk}
 	kty, use, alg, kid := r.text("kty"), r.text("use"), r.text("alg"), r.text("kid")
-	modulus, exponent := r.text("n"), r.text("e")
+	modulus, exponent, operations := r.text("n"), r.text("e"), r.texts("key_ops")
 	switch {
 	case r.err != nil, kty != "RSA", kid == "":
 		return "", nil
-	case use != "" && use != "sig":
+	case use != "" && use != "sig", operations != nil && !slices.Contains(operations, "verify"):
 		return "", nil
 	case alg != "" && !jws.KnownAlgorithm(alg):
 		return "", nil

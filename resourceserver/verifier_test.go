@@ -96,6 +96,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{name: "a consumer whose ID is a number", token: by(testKey(), header, object{"consumer": object{"authority": "iso6523-actorid-upis", "ID": 910753614}}), reason: "ID is not a string"},
 		{name: "a person that is a number", token: by(testKey(), header, object{"pid": int64(25922947409)}), reason: "pid is not a string"},
 		{name: "a key for encryption", token: by(testKey(), header, nil), key: changed(public, object{"use": "enc"}), reason: "not one of"},
+		{name: "a key for other operations", token: by(testKey(), header, nil), key: changed(public, object{"key_ops": []string{"encrypt", "wrapKey"}}), reason: "not one of"},
 		{name: "a key for another algorithm", token: by(testKey(), header, nil), key: changed(public, object{"alg": "PS256"}), reason: "not one of"},
 		{name: "a key of another kind", token: by(testKey(), header, nil), key: changed(public, object{"kty": "oct", "k": "c2VjcmV0"}), reason: "not one of"},
 		{name: "a small key", token: by(testKey(), header, nil), key: changed(public, object{"n": base64.RawURLEncoding.EncodeToString(testKey().N.Bytes()[:128])}), reason: "not one of"},

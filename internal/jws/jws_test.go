@@ -134,6 +134,7 @@ func TestParseObject(t *testing.T) {
 		{"cut in a name", `{"a`, "is not valid JSON"},
 		{"no value", `{"a"}`, "is not valid JSON"},
 		{"more behind it", `{} {}`, "is not valid JSON"},
+		{"a person as a name", `{"259229 47409":1,"259229 47409":2}`, `states "[hidden]" twice`},
 		{"a line break in the name stays out of logs", `{"a\nb":1,"a\nb":2}`, `states "a b" twice`},
 	} {
 		_, err := ParseObject("it", []byte(test.text), "pid")

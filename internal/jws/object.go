@@ -82,15 +82,30 @@ func parseValid(what string, data []byte, known []string) (Object, error) {
 func (o Object) checkName(what, name string, known []string) error {
 	for _, m := range o {
 		if strings.EqualFold(m.name, name) {
-			return &Error{Reason: fmt.Sprintf("%s states %q twice", what, redact.Clean(name, 40)), Ambiguous: true}
+			return &Error{Reason: fmt.Sprintf("%s states %q twice", what, printable(name)), Ambiguous: true}
 		}
 	}
 	for _, exact := range known {
 		if name != exact && strings.EqualFold(name, exact) {
-			return &Error{Reason: fmt.Sprintf("%s states %q for %s", what, redact.Clean(name, 40), exact), Ambiguous: true}
+			return &Error{Reason: fmt.Sprintf("%s states %q for %s", what, printable(name), exact), Ambiguous: true}
 		}
 	}
 	return nil
+}
+
+// printable is a text of a token for an error. What stands there in place of
+// what is expected may be a person.
+func printable(s string) string {
+	digits := 0
+	for _, c := range s {
+		if c >= '0' && c <= '9' {
+			digits++
+		}
+	}
+	if digits >= 11 {
+		return redact.Hidden
+	}
+	return redact.Clean(s, 40)
 }
 
 // lengthOf returns the length of the value that data, which is valid JSON from

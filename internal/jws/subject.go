@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Subject is whom a token was asked for. What is empty was not asked for.
@@ -58,7 +56,11 @@ func (s Subject) checkOrganisations(claims Object) error {
 		return err
 	}
 	differ := func(asked string, got Organisation) error {
-		return &Mismatch{fmt.Sprintf("asked for %s, got %q", asked, shown(got))}
+		id := got.ID
+		if numberOf(got) == "" {
+			id = printable(id)
+		}
+		return &Mismatch{fmt.Sprintf("asked for %s, got %q", asked, id)}
 	}
 	switch {
 	case s.OtherParty:
@@ -85,21 +87,6 @@ func numberOf(o Organisation) string {
 		o.Authority = iso6523
 	}
 	return o.Number()
-}
-
-// shown is an organisation for an error: what stands in its place may be a
-// person.
-func shown(o Organisation) string {
-	digits := 0
-	for _, c := range o.ID {
-		if c >= '0' && c <= '9' {
-			digits++
-		}
-	}
-	if numberOf(o) == "" && digits >= 11 {
-		return redact.Hidden
-	}
-	return redact.Clean(o.ID, 40)
 }
 
 // checkDetails looks at the parties in authorization_details. Of one kind there

@@ -117,18 +117,18 @@ func (v *Verifier) explain(token string, claims Object, err error) error {
 			return err
 		}
 		return invalid("its signature is not base64url")
-	}
-	switch {
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return invalid("it states no exp")
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return invalid("it is not valid yet: its nbf is in the future")
+	case errors.Is(err, jwt.ErrTokenExpired):
+		if err := checkIssued(claims); err != nil {
+			return err
+		}
+		expiry, _ := claims.Time("exp")
+		return &Error{Reason: "it expired at " + expiry.UTC().Format(time.RFC3339), Expired: true}
 	}
-	if err := checkIssued(claims); err != nil {
-		return err
-	}
-	expiry, _ := claims.Time("exp")
-	return &Error{Reason: "it expired at " + expiry.UTC().Format(time.RFC3339), Expired: true}
+	return invalid("it cannot be verified")
 }
 
 // checkIssuer finds tokens of other environments.
