@@ -809,6 +809,23 @@ func TestTokenOfAnotherConsumerIsRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A token of another consumer is no outage: it is remembered as a refusal is.
+func TestTokenOfAnotherConsumerIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token := unsignedToken(`{"consumer":{"authority":"iso6523-actorid-upis","ID":"0192:974760673"}}`)
+		w := &wire{reply: func(int, *sentGrant) (*http.Response, error) {
+			return reply(200, `{"access_token":"`+token+`","token_type":"Bearer","expires_in":120}`), nil
+		}}
+		c := w.client(t, nil)
+		for range 9 {
+			_, err := c.Token(t.Context(), Request{Scope: "s", ConsumerOrg: "889640782"})
+			require.ErrorIs(t, err, ErrWrongConsumer)
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 1, w.sent())
+	})
+}
+
 // A token that speaks for another than was asked for is thrown away, and so is
 // a JWT that cannot be read. What only its issuer can read is taken.
 func TestTokenIsHeldToWhatWasAskedFor(t *testing.T) {
