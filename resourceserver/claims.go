@@ -16,16 +16,17 @@ import (
 
 // Claims is what an access token says
 // (https://docs.digdir.no/docs/Maskinporten/maskinporten_protocol_token).
-// Printed, logged or marshalled it does not show the persons it is about.
+// What a token does not state is left empty. Printed, logged or marshalled it
+// does not show the persons it is about.
 type Claims struct {
-	Issuer    string
-	ID        string // jti
-	IssuedAt  time.Time
-	Expiry    time.Time
-	Scopes    []string
-	Audience  []string // the resource asked for; "unspecified", or nothing, when not restricted
-	ClientID  string
-	ClientAMR string // how the client authenticated: private_key_jwt, virksomhetssertifikat, …
+	Issuer    string    // iss: the environment's issuer
+	ID        string    // jti: of this one token
+	IssuedAt  time.Time // iat
+	Expiry    time.Time // exp: when the token expires, by Maskinporten's clock
+	Scopes    []string  // scope: all that the token grants
+	Audience  []string  // aud: the resource asked for; "unspecified", or nothing, when not restricted
+	ClientID  string    // client_id: the integration in Samarbeidsportalen; eidas-… for a foreign business
+	ClientAMR string    // client_amr: how the client authenticated, private_key_jwt, virksomhetssertifikat, …
 
 	// Consumer is the Norwegian organisation number of the one on whose behalf
 	// the token speaks, and ConsumerID the same as Maskinporten wrote it. A
@@ -38,9 +39,16 @@ type Claims struct {
 	Supplier   string
 	SupplierID OrganisationID
 
-	DelegationSource string // where it was delegated; else empty
+	// DelegationSource is where it was delegated: https://www.altinn.no, in
+	// test https://tt02.altinn.no, with a slash at the end or without.
+	DelegationSource string
 
-	PID         string // the person the token is restricted to; else empty
+	// PID is the national identity number of the person that the token is
+	// restricted to.
+	PID string
+
+	// SystemUsers and Consents are what this package knows of the token's
+	// authorization_details (RFC 9396). Other types are passed over.
 	SystemUsers []SystemUserClaim
 	Consents    []ConsentClaim
 }
@@ -52,25 +60,25 @@ type OrganisationID = struct{ Authority, ID string }
 
 // SystemUserClaim is a systembruker in a token's authorization_details.
 type SystemUserClaim struct {
-	IDs      []string
-	SystemID string
-	Owner    string // organisation number of the one whose systembruker it is
+	IDs      []string // systemuser_id: in Altinn
+	SystemID string   // system_id: the vendor's system that it uses
+	Owner    string   // organisation number of the one whose systembruker it is
 }
 
 // ConsentClaim is a consent in a token's authorization_details
 // (https://docs.altinn.studio/authorization/guides/validate-consent).
 type ConsentClaim struct {
-	ID        string
-	From      string // who gave it, as in [maskinporten.Consent]
-	To        string // organisation number of the one it was given to
-	Consented time.Time
-	ValidTo   time.Time // for the one who reads it to check
+	ID        string    // UUID of the consent request
+	From      string    // who gave it, as in [maskinporten.Consent]
+	To        string    // organisation number of the one it was given to
+	Consented time.Time // when it was given
+	ValidTo   time.Time // when it ends, for the one who reads it to check
 	Rights    []ConsentRight
 }
 
 // ConsentRight is one thing that was consented to.
 type ConsentRight struct {
-	Actions   []string
+	Actions   []string          // consent, and what else Altinn may define
 	Resources []string          // ids in Altinn's resource registry
 	Metadata  map[string]string // what the consent is limited to, such as inntektsaar
 }

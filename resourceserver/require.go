@@ -26,10 +26,14 @@ import (
 // key has not been looked for yet, the answer is 503 with Retry-After.
 //
 // Require panics if scope is empty or malformed, as it would let through
-// whoever has a token: that is a mistake in the program.
+// whoever has a token, or if v is not from [NewVerifier]: those are mistakes in
+// the program.
 func (v *Verifier) Require(scope string, audience ...string) func(http.Handler) http.Handler {
 	if err := (maskinporten.Request{Scope: scope}).Validate(); err != nil {
 		panic(fmt.Sprintf("resourceserver: Require: %v", err))
+	}
+	if v.empty() {
+		panic("resourceserver: Require: the Verifier is empty: make it with NewVerifier")
 	}
 	g := &guard{verifier: v, scopes: strings.Fields(scope), audience: audience}
 	return func(next http.Handler) http.Handler {

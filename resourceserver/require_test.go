@@ -121,6 +121,7 @@ func TestRequireWithoutScopePanics(t *testing.T) {
 	for _, scope := range []string{"", " ", "a\"b", "a\nb"} {
 		require.Panics(t, func() { v.Require(scope) }, scope)
 	}
+	require.Panics(t, func() { new(Verifier).Require("bank:saldo") })
 }
 
 func TestClaimsFromContextWithoutToken(t *testing.T) {

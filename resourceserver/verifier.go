@@ -38,6 +38,8 @@ func NewVerifier(env maskinporten.Environment, hc *http.Client) (*Verifier, erro
 	return &Verifier{env: env, tokens: jws.NewVerifier(env.Issuer, keys.find)}, nil
 }
 
+func (v *Verifier) empty() bool { return v == nil || v.tokens == nil }
+
 // check finds what would make every token invalid.
 func check(env maskinporten.Environment) error {
 	invalid := func(field, problem string) error {
@@ -65,8 +67,11 @@ func check(env maskinporten.Environment) error {
 
 // Verify checks that token was signed by one of the environment's keys (RS256,
 // RS384 or RS512, nothing else), that its issuer is the environment's to the
-// letter, and that it has been issued and has not expired. Whom it is for
-// (audience, scope) is for the API to decide: see [Verifier.Require].
+// letter, and that it has been issued (by a clock up to ten seconds ahead of
+// ours), is valid by now (nbf) and has not expired. A token that states a claim
+// twice, or in two cases of letters, is invalid, for two readers could see two
+// things in it. Whom it is for (audience, scope) is for the API to decide: see
+// [Verifier.Require].
 //
 // A token that fails is [ErrTokenInvalid]; one whose time is over is
 // [ErrTokenExpired] too. Keys that cannot be fetched are
@@ -80,7 +85,7 @@ func check(env maskinporten.Environment) error {
 // name: a token that would need more gets [maskinporten.ErrUnavailable].
 // Callers wait for the same fetch, each no longer than its ctx.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
-	if v == nil || v.tokens == nil {
+	if v.empty() {
 		return nil, &maskinporten.FieldError{Field: "Verifier", Problem: "is empty: make it with NewVerifier"}
 	}
 	claims, err := v.tokens.Verify(ctx, token)
