@@ -264,9 +264,8 @@ func TestTokenThatIsDeadWhenItComes(t *testing.T) {
 
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newAnswering(60)
-		w.set(func() (*http.Response, error) { time.Sleep(10 * time.Second); return refusedScope() })
-		c := w.client(t, nil)
+		c := newAnswering(60).client(t, nil)
+		c.exchange.source = failingSource(func() (*Credential, error) { time.Sleep(10 * time.Second); return nil, errors.New("away") })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := c.Token(ctx, Request{Scope: "s"})

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// render prints what was seen, and reports whether all promises were kept.
+func render(faulty, control *world, counts map[string]int, p peaks, base, after int) bool {
+	fmt.Println("| | with faults | control |\n|---|---|---|")
+	row := func(what string, of func(*world) any) {
+		fmt.Printf("| %s | %v | %v |\n", what, of(faulty), of(control))
+	}
+	row("lasted", func(*world) any { return *lasts })
+	row("calls", func(w *world) any { return w.calls.Load() })
+	row("of them without a token to be had", func(w *world) any { return w.failed.Load() })
+	row("answered 401 (the token had just been revoked, and none was left in the budget)", func(w *world) any { return w.rejected.Load() })
+	row("worst call", func(w *world) any { return time.Duration(w.worst.Load()).Round(time.Millisecond) })
+	row("tokens verified", func(w *world) any { return w.verified.Load() })
+	row("verifications without a key to be had", func(w *world) any { return w.unverified.Load() })
+	row("token requests", func(w *world) any { w.server.mu.Lock(); defer w.server.mu.Unlock(); return w.server.asked })
+	row("assertions that came twice", func(w *world) any {
+		w.server.mu.Lock()
+		defer w.server.mu.Unlock()
+		return w.server.repeated
+	})
+	row("fetches that failed, by code", func(w *world) any { return w.client.Stats().Failures })
+	row("violations", func(w *world) any { return len(w.violations) })
+
+	fmt.Println("\n| what went wrong | times |\n|---|---|")
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Printf("| %s | %d |\n", what, counts[what])
+	}
+	fmt.Println("\n| bound | |\n|---|---|")
+	fmt.Printf("| entries, at most %d | %d |\n", *keys, p.entries)
+	fmt.Printf("| goroutines at the most, at the start and the end | %d, %d, %d |\n", p.goroutines, base, after)
+	fmt.Printf("| heap at the first look and at the most | %.1f MiB, %.1f MiB |\n", float64(p.firstHeap)/(1<<20), float64(p.heap)/(1<<20))
+
+	ok := faulty.server.repeated == 0
+	if p.entries > *keys {
+		ok = false
+		fmt.Println("\nentries over their bound")
+	}
+	// A fetch has its own, those of two attempts and their streams, and at the
+	// other end, which is in this process, as many again.
+	if most := base + 2**callers + 10**keys; p.goroutines > most {
+		ok = false
+		fmt.Printf("\n%d goroutines, over the bound of %d\n", p.goroutines, most)
+	}
+	kinds, first, own := make(map[string]int), make(map[string]violation), 0
+	for _, v := range faulty.violations {
+		if shared(v, control.violations) {
+			continue
+		}
+		own++
+		kind := digits.ReplaceAllString(v.what, "#")
+		if kinds[kind]++; kinds[kind] == 1 {
+			first[kind] = v
+		}
+	}
+	fmt.Printf("\nviolations that the control does not share: %d\n", own)
+	for kind, n := range kinds {
+		fmt.Printf("%d times, first at %s: %s\n", n, first[kind].at.Format("15:04:05.000"), first[kind].what)
+	}
+	return ok && own == 0
+}
+
+var digits = regexp.MustCompile(`[0-9.]+(ms|µs|s)?`)
+
+// shared reports whether the control suffered anything in the same second.
+func shared(v violation, control []violation) bool {
+	return slices.ContainsFunc(control, func(c violation) bool { return c.at.Sub(v.at).Abs() < time.Second })
+}
