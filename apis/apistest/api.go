@@ -12,7 +12,6 @@ import (
 
 	"github.com/maskinporten-go/maskinporten/apis"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
-	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
 // API is one API as a fake. It is an [http.Handler] for what lies below its base
@@ -106,11 +105,17 @@ const maxCalls = 1000
 // call is a call on its way to an answer.
 type call struct {
 	*http.Request
-	api    *API
-	claims resourceserver.Claims
-	body   []byte
-	id     string // correlation id
-	xml    bool
+	api   *API
+	token token
+	body  []byte
+	id    string // correlation id
+	xml   bool
+}
+
+// token is what a call's token says.
+type token struct {
+	consumer, supplier string
+	audience           []string
 }
 
 // answer is what a call is answered.
@@ -132,7 +137,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{Request: r, api: a, body: body}
 	c.negotiate()
 	claims, denied := a.fake.Check(r, a.known.Scope)
-	c.claims = claims
+	c.token = token{claims.Consumer, claims.Supplier, claims.Audience}
 	leave, full := a.enter(claims.Consumer)
 	defer leave()
 	fault := a.faults.take(r)
@@ -191,7 +196,7 @@ func (a *API) delay(full bool) time.Duration {
 
 func (a *API) log(c *call, out *answer) {
 	entry := Call{
-		Time: time.Now(), Method: c.Method, Path: c.URL.RequestURI(), OrgNumber: c.claims.Consumer, Supplier: c.claims.Supplier,
+		Time: time.Now(), Method: c.Method, Path: c.URL.RequestURI(), OrgNumber: c.token.consumer, Supplier: c.token.supplier,
 		CorrelationID: c.id, Status: out.status, Code: out.code,
 	}
 	if out.drop {

@@ -101,7 +101,7 @@ func (a *APIs) registerAgreement(c *call) *answer {
 	}
 	a.data.mu.Lock()
 	defer a.data.mu.Unlock()
-	a.data.putAgreement(Agreement{Provider: c.claims.Consumer, Employer: d.Employer.Number, Reference: d.Reference, From: d.From, To: d.To})
+	a.data.putAgreement(Agreement{Provider: c.token.consumer, Employer: d.Employer.Number, Reference: d.Reference, From: d.From, To: d.To})
 	return &answer{status: http.StatusOK, header: http.Header{}}
 }
 
@@ -112,7 +112,7 @@ func (a *APIs) deleteAgreement(c *call) *answer {
 	}
 	a.data.mu.Lock()
 	defer a.data.mu.Unlock()
-	if !a.data.removeAgreement(Agreement{Provider: c.claims.Consumer, Employer: d.Employer.Number, Reference: d.Reference}) {
+	if !a.data.removeAgreement(Agreement{Provider: c.token.consumer, Employer: d.Employer.Number, Reference: d.Reference}) {
 		return c.fail("OTP-007", "")
 	}
 	return &answer{status: http.StatusOK, header: http.Header{}}

@@ -201,7 +201,7 @@ func (c *call) prefix() string {
 func (c *call) common(notAcceptable string) *answer {
 	p := c.prefix()
 	switch {
-	case len(c.claims.Audience) > 0 && !slices.Equal(c.claims.Audience, []string{"unspecified"}):
+	case len(c.token.audience) > 0 && !slices.Equal(c.token.audience, []string{"unspecified"}):
 		return c.fail(p+"-004", "Tokenet er ment for en annen mottaker")
 	case !c.acceptable():
 		return c.fail(notAcceptable, "")
