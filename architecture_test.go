@@ -33,7 +33,9 @@ var mayImport = map[string][]string{
 	"apis":                {".", "internal/redact"},
 	"selfservice":         {".", "internal/endpoint", "internal/redact"},
 	"maskinportentest":    {".", "resourceserver", "internal/redact"},
-	"apis/apistest":       {"apis", "maskinportentest", "internal/redact"},
+	// The program that lets foreign clients try the fake.
+	"maskinportentest/interop": {"maskinportentest"},
+	"apis/apistest":            {"apis", "maskinportentest", "internal/redact"},
 }
 
 // allowed reports whether the room may import another, and the rule it goes by.
