@@ -49,19 +49,27 @@ type raw struct {
 
 	headerJSON, claimsJSON string              // instead of the maps
 	compact                func(string) string // what becomes of the signed grant
+	form                   func(url.Values)    // what becomes of the form
+	request                func(*http.Request) // and of the request
 }
 
 func newRaw(env maskinporten.Environment) *raw {
+	g := newRawWith(env, nil)
+	g.certify(maskinportentest.Certificate{})
+	return g
+}
+
+// newRawWith is a grant with a chain that was made before.
+func newRawWith(env maskinporten.Environment, x5c []string) *raw {
 	now := time.Now().Unix()
 	g := &raw{
-		header: map[string]any{"alg": "RS256", "typ": "JWT"},
+		header: map[string]any{"alg": "RS256", "typ": "JWT", "x5c": x5c},
 		claims: map[string]any{
 			"aud": env.Issuer, "iss": maskinportentest.DefaultClientID, "scope": "bank:saldo",
 			"iat": now, "exp": now + 120, "jti": rand.Text(),
 		},
 		key: testKey(),
 	}
-	g.certify(maskinportentest.Certificate{})
 	return g
 }
 
@@ -94,7 +102,8 @@ func (g *raw) sign(t testing.TB) string {
 		return base64.RawURLEncoding.EncodeToString([]byte(text))
 	}
 	signed := part(g.header, g.headerJSON) + "." + part(g.claims, g.claimsJSON)
-	hash, ok := map[any]crypto.Hash{"RS384": crypto.SHA384, "RS512": crypto.SHA512}[g.header["alg"]]
+	alg, _ := g.header["alg"].(string)
+	hash, ok := map[string]crypto.Hash{"RS384": crypto.SHA384, "RS512": crypto.SHA512}[alg]
 	if !ok {
 		hash = crypto.SHA256
 	}
@@ -102,7 +111,7 @@ func (g *raw) sign(t testing.TB) string {
 	digest.Write([]byte(signed))
 	var signature []byte
 	var err error
-	if g.header["alg"] == "PS256" {
+	if alg == "PS256" {
 		signature, err = rsa.SignPSS(rand.Reader, g.key, hash, digest.Sum(nil), nil)
 	} else {
 		signature, err = rsa.SignPKCS1v15(rand.Reader, g.key, hash, digest.Sum(nil))
@@ -141,9 +150,22 @@ func form(assertion string) url.Values {
 
 func post(t *testing.T, fake *maskinportentest.Fake, assertion string) said {
 	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, fake.Environment().TokenURL, strings.NewReader(form(assertion).Encode()))
+	return (&raw{}).postAssertion(t, fake, assertion)
+}
+
+// postAssertion sends an assertion, with what is wrong around it.
+func (g *raw) postAssertion(t *testing.T, fake *maskinportentest.Fake, assertion string) said {
+	t.Helper()
+	values := form(assertion)
+	if g.form != nil {
+		g.form(values)
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, fake.Environment().TokenURL, strings.NewReader(values.Encode()))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if g.request != nil {
+		g.request(req)
+	}
 	return send(t, fake, req)
 }
 
