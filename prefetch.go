@@ -3,6 +3,8 @@ package maskinporten
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 )
 
@@ -23,41 +25,48 @@ type Prefetched struct {
 // error.
 //
 // The error is a *[PrefetchError], which says which requests failed and why.
+// Without one, all tokens are at hand. More requests than a client holds tokens
+// for (100,000) fail before anything is sent; a token that has expired or made
+// room for others before the last one came is an error, too.
 func (c *Client) Prefetch(ctx context.Context, requests []Request, concurrency int, progress func(Prefetched)) error {
-	return prefetch(ctx, c.Token, requests, concurrency, progress)
-}
-
-// PrefetchError is what could not be fetched. errors.Is and errors.As look
-// into each of its errors.
-type PrefetchError struct {
-	Failed map[Request]error
-	Total  int // requests there were
-
-	first error
-}
-
-// Error is one line, with the first that failed.
-func (e *PrefetchError) Error() string {
-	return fmt.Sprintf("maskinporten: %d of %d requests got no token; the first: %v", len(e.Failed), e.Total, e.first)
-}
-
-// Unwrap is all that failed, in no order.
-func (e *PrefetchError) Unwrap() []error {
-	errs := make([]error, 0, len(e.Failed))
-	for _, err := range e.Failed {
-		errs = append(errs, err)
+	if n := distinct(requests); n > maxEntries {
+		return &callError{text: fmt.Sprintf("%d requests are too many to prefetch: a client holds at most %d tokens; ask for fewer, or divide them among several clients", n, maxEntries)}
 	}
-	return errs
+	failed := &PrefetchError{Failed: make(map[Request]error), Total: len(requests)}
+	c.fetchAll(ctx, requests, concurrency, func(p Prefetched) {
+		failed.add(p.Request, p.Err)
+		if progress != nil {
+			progress(p)
+		}
+	})
+	failed.addLost(c, requests)
+	if failed.count == 0 {
+		return nil
+	}
+	return failed
 }
 
-func prefetch(ctx context.Context, token func(context.Context, Request) (*Token, error), requests []Request, concurrency int, progress func(Prefetched)) error {
+// distinct returns how many tokens the requests are for.
+func distinct(requests []Request) int {
+	if len(requests) <= maxEntries {
+		return len(requests) // at most
+	}
+	seen := make(map[Request]struct{}, len(requests))
+	for _, r := range requests {
+		seen[r.normalized()] = struct{}{}
+	}
+	return len(seen)
+}
+
+// fetchAll calls done with each request that has been asked for.
+func (c *Client) fetchAll(ctx context.Context, requests []Request, concurrency int, done func(Prefetched)) {
 	const usual = 8
 	if concurrency <= 0 {
 		concurrency = usual
 	}
 	var next atomic.Int64
 	results := make(chan Prefetched)
-	left := make(chan struct{}) // progress panicked
+	left := make(chan struct{}) // done panicked
 	defer close(left)
 	for range min(concurrency, len(requests)) {
 		go func() {
@@ -66,7 +75,7 @@ func prefetch(ctx context.Context, token func(context.Context, Request) (*Token,
 				if i >= int64(len(requests)) {
 					return
 				}
-				_, err := token(ctx, requests[i])
+				_, err := c.Token(ctx, requests[i])
 				select {
 				case results <- Prefetched{Request: requests[i], Err: err}:
 				case <-left:
@@ -75,22 +84,55 @@ func prefetch(ctx context.Context, token func(context.Context, Request) (*Token,
 			}
 		}()
 	}
-	failed := &PrefetchError{Failed: make(map[Request]error), Total: len(requests)}
-	for done := range requests {
+	for n := range requests {
 		p := <-results
-		p.Done, p.Total = done+1, len(requests)
-		if p.Err != nil {
-			failed.Failed[p.Request] = p.Err
-			if failed.first == nil {
-				failed.first = p.Err
-			}
+		p.Done, p.Total = n+1, len(requests)
+		done(p)
+	}
+}
+
+// PrefetchError is what could not be fetched. errors.Is and errors.As look
+// into each of its errors.
+type PrefetchError struct {
+	Failed map[Request]error // of several alike, one
+	Total  int               // requests there were
+
+	count int // requests that failed; those that are alike count each
+	first error
+}
+
+// Error is one line, with the first that failed.
+func (e *PrefetchError) Error() string {
+	return fmt.Sprintf("maskinporten: %d of %d requests got no token; the first: %v", e.count, e.Total, e.first)
+}
+
+// Unwrap returns all that failed, in no order.
+func (e *PrefetchError) Unwrap() []error { return slices.Collect(maps.Values(e.Failed)) }
+
+func (e *PrefetchError) add(r Request, err error) {
+	if err == nil {
+		return
+	}
+	e.count++
+	e.Failed[r] = err
+	if e.first == nil {
+		e.first = err
+	}
+}
+
+// addLost adds the requests whose token came and is not at hand any more. With
+// a context that has ended, a token is returned only if it is.
+func (e *PrefetchError) addLost(c *Client, requests []Request) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	lost := &callError{text: fmt.Sprintf("the token came, but is not at hand any more: it has expired, been dropped, or made room for others, for a client holds at most %d", maxEntries)}
+	failed := maps.Clone(e.Failed)
+	for _, r := range requests {
+		if _, known := failed[r]; known {
+			continue
 		}
-		if progress != nil {
-			progress(p)
+		if _, err := c.Token(ended, r); err != nil {
+			e.add(r, lost)
 		}
 	}
-	if len(failed.Failed) == 0 {
-		return nil
-	}
-	return failed
 }

@@ -142,3 +142,52 @@ func TestPrefetchSharesFlights(t *testing.T) {
 		require.Equal(t, 50, w.sent())
 	})
 }
+
+func TestPrefetchCountsThoseAlike(t *testing.T) {
+	w := &wire{reply: func(int, *sentGrant) (*http.Response, error) {
+		return reply(400, `{"error":"invalid_grant","error_uri":"https://test.maskinporten.no/errors/MP-100"}`), nil
+	}}
+	r := Request{Scope: "a b"}
+	err := w.client(t, nil).Prefetch(t.Context(), []Request{r, r, r, {Scope: "b a"}}, 2, nil)
+	require.ErrorContains(t, err, "4 of 4 requests got no token")
+	require.ErrorIs(t, err, ErrUnknownClient)
+	require.ErrorIs(t, err, ErrNoToken)
+	require.Equal(t, 1, w.sent())
+}
+
+func TestPrefetchOfMoreThanThereIsRoomFor(t *testing.T) {
+	w := &wire{reply: ok}
+	c := w.client(t, nil)
+	requests := make([]Request, maxEntries+1)
+	for i := range requests {
+		requests[i] = Request{Scope: fmt.Sprintf("s:%d", i)}
+	}
+	err := c.Prefetch(t.Context(), requests, 8, nil)
+	require.ErrorContains(t, err, "a client holds at most 100000 tokens")
+	require.ErrorIs(t, err, ErrNoToken)
+	require.Zero(t, w.sent(), "nothing is sent")
+	require.Zero(t, c.Stats().Entries)
+
+	// Many requests for few tokens are no matter of room.
+	for i := range requests {
+		requests[i] = Request{Scope: []string{"a b", "b a"}[i%2]}
+	}
+	require.NoError(t, c.Prefetch(t.Context(), requests, 8, nil))
+	require.Equal(t, 1, w.sent())
+}
+
+// Without an error all tokens are at hand: also those that came first.
+func TestPrefetchNoticesTokensThatAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{reply: func(n int, _ *sentGrant) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return reply(200, fmt.Sprintf(`{"access_token":"t%d","token_type":"Bearer","expires_in":8}`, n)), nil
+		}}
+		err := w.client(t, nil).Prefetch(t.Context(), customers(12), 1, nil)
+		var failed *PrefetchError
+		require.ErrorAs(t, err, &failed)
+		require.ErrorContains(t, err, "5 of 12 requests got no token; the first: maskinporten: the token came, but is not at hand any more")
+		require.Len(t, failed.Failed, 5)
+		time.Sleep(time.Minute)
+	})
+}
