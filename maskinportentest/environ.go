@@ -9,8 +9,9 @@ import (
 
 // WriteEnvironment writes what another process needs to be the client with this
 // id into the folder dir, which it makes, and returns the variables that name
-// it: those that [maskinporten.ConfigFromEnv] reads, and with TLS also
-// SSL_CERT_FILE and NODE_EXTRA_CA_CERTS. The client signs with a new
+// it: those that [maskinporten.ConfigFromEnv] reads, the address of the
+// self-service API for the tool, and with TLS also SSL_CERT_FILE and
+// NODE_EXTRA_CA_CERTS. The client signs with a new
 // virksomhetssertifikat of its owner, or, if it has keys registered, with the
 // one of [KeyCredential]. The files are for their owner alone (0600).
 func (f *Fake) WriteEnvironment(dir, clientID string) (map[string]string, error) {
@@ -22,10 +23,11 @@ func (f *Fake) WriteEnvironment(dir, clientID string) (map[string]string, error)
 		return nil, fmt.Errorf("maskinportentest: %w", err)
 	}
 	variables := map[string]string{
-		"MASKINPORTEN_ISSUER":         f.env.Issuer,
-		"MASKINPORTEN_TOKEN_ENDPOINT": f.env.TokenURL,
-		"MASKINPORTEN_JWKS_URI":       f.env.JWKSURL,
-		"MASKINPORTEN_CLIENT_ID":      clientID,
+		"MASKINPORTEN_ISSUER":           f.env.Issuer,
+		"MASKINPORTEN_TOKEN_ENDPOINT":   f.env.TokenURL,
+		"MASKINPORTEN_JWKS_URI":         f.env.JWKSURL,
+		"MASKINPORTEN_SELF_SERVICE_URL": f.SelfService().URL(),
+		"MASKINPORTEN_CLIENT_ID":        clientID,
 	}
 	write := func(variable, name string, data []byte) error {
 		path := filepath.Join(dir, name)

@@ -12,6 +12,7 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/console"
 	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/settings"
+	"github.com/maskinporten-go/maskinporten/selfservice"
 )
 
 // The exit statuses of all commands.
@@ -71,7 +72,12 @@ type usageError struct{ error }
 // statusOf is the exit status for an error.
 func statusOf(err error) int {
 	var refusal *maskinporten.Error
+	var answer *selfservice.Error
 	switch {
+	case errors.Is(err, selfservice.ErrUnavailable):
+		return exitUnreachable
+	case errors.As(err, &answer) && answer.StatusCode >= 400:
+		return exitRefused
 	case errors.As(err, &refusal) && !refusal.Temporary():
 		return exitRefused
 	case errors.Is(err, maskinporten.ErrUnavailable), isNetwork(err):
@@ -110,7 +116,7 @@ machine is wrong, 2 for a wrong command line, 3 when Maskinporten refused and 4 
 	root.AddGroup(&cobra.Group{ID: "on-call", Title: "To find out what is wrong:"}, &cobra.Group{ID: "daily", Title: "Daily work:"})
 	root.SetHelpCommandGroupID("")
 	onCall := []*cobra.Command{t.doctorCommand(), t.inspectCommand()}
-	daily := []*cobra.Command{t.tokenCommand(), t.delegationsCommand(), t.convertCommand(), t.keysCommand(), t.fakeCommand()}
+	daily := []*cobra.Command{t.tokenCommand(), t.delegationsCommand(), t.convertCommand(), t.keysCommand(), t.clientsCommand(), t.fakeCommand()}
 	for _, c := range onCall {
 		c.GroupID = "on-call"
 		root.AddCommand(c)

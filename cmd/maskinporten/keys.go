@@ -15,12 +15,13 @@ import (
 func (t *tool) keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "keys",
-		Short:   "Make keys that are registered on a client",
+		Short:   "Make, register and renew keys of clients",
 		Example: "  maskinporten keys new --out key.jwk > public.jwk",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(t.newKeyCommand())
+	cmd.AddCommand(t.registeredKeyCommands()...)
 	return cmd
 }
 

@@ -121,6 +121,18 @@ func (c *Console) ReadPassword() (string, error) {
 	return strings.TrimRight(string(data), "\r\n"), err
 }
 
+// Confirm asks a question on a terminal, and reports whether the answer was yes.
+// Where nobody can answer there is no question, and it is.
+func (c *Console) Confirm(format string, args ...any) bool {
+	if !term.IsTerminal(int(os.Stdin.Fd())) || !c.errTerminal {
+		return true
+	}
+	io.WriteString(c.Err, c.fit(fmt.Sprintf(format, args...))+" [y/N] ")
+	var answer string
+	fmt.Fscanln(os.Stdin, &answer)
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+}
+
 // fit makes s ASCII if that is all there is.
 func (c *Console) fit(s string) string {
 	if !c.ASCII {

@@ -37,12 +37,16 @@ const (
 	varConsumerOrg    = "MASKINPORTEN_CONSUMER_ORG"
 )
 
+// SelfService is the variable with the address of the self-service API, where
+// it is not that of the environment, such as of a fake.
+const SelfService = "MASKINPORTEN_SELF_SERVICE_URL"
+
 // Known are the variables that the library and this tool read. Their values
 // may be printed if Secret does not hold them.
 var Known = []string{
 	varEnvironment, varWellKnown, varIssuer, varTokenURL, varJWKSURL, varClientID,
 	varKeystore, varKeystoreBase64, varPEM, varJWK, varPassword, varPasswordFile, varKeyID,
-	varScopes, varConsumerOrg,
+	varScopes, varConsumerOrg, SelfService,
 }
 
 // Secret are the variables whose values are never printed.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/maskinporten-go/maskinporten/maskinportentest"
+	"github.com/maskinporten-go/maskinporten/selfservice"
+)
+
+// The whole story of a client: made, given a key, used, renewed, and its key
+// listed; then its scopes changed, and its end.
+func TestSelfServiceStory(t *testing.T) {
+	s := newSetup(t)
+	fake := s.fakeServer()
+	s.client(fake.WellKnownURL(), maskinportentest.Certificate{})
+	s.env["MASKINPORTEN_SELF_SERVICE_URL"] = fake.SelfService().URL()
+
+	s.golden("clients/create-dry-run", s.run("clients", "create", "--name", "Pensjon", "--scope", "skatteetaten:inntekt", "--dry-run"))
+	if len(fake.SelfService().Requests()) > 0 {
+		t.Error("a dry run called the API")
+	}
+	file := s.file("integration.json", []byte(`{"integration_type":"maskinporten","client_name":"Pensjon","description":"Inntekt til pensjon",
+		"token_endpoint_auth_method":"private_key_jwt","grant_types":["urn:ietf:params:oauth:grant-type:jwt-bearer"],"scopes":["skatteetaten:inntekt"]}`))
+	made := s.run("clients", "create", "--file", file)
+	s.golden("clients/create", made)
+	id := regexp.MustCompile(`[0-9a-f-]{36}`).FindString(made.stdout)
+
+	s.golden("keys/rotate-dry-run", s.run("keys", "rotate", id, "--key-file", "client.jwk", "--dry-run"))
+	s.golden("keys/rotate-first", s.run("keys", "rotate", id, "--key-file", "client.jwk"))
+	key := filepath.Join(s.dir, "client.jwk")
+	first, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.golden("keys/token", s.run("token", "--client-id", id, "--keystore", key))
+	s.golden("keys/rotate", s.run("keys", "rotate", id, "--key-file", "client.jwk", "--grace", "1ms"))
+	second, err := os.ReadFile(key)
+	if err != nil || string(first) == string(second) {
+		t.Errorf("the key file is as it was: %v", err)
+	}
+	s.golden("keys/list", s.run("keys", "list", id))
+	s.golden("keys/list-json", s.run("keys", "list", id, "-o", "json"))
+	s.golden("keys/rotate-not-due", s.run("keys", "rotate", id, "--key-file", "client.jwk", "--when-due"))
+
+	another, err := selfservice.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := s.file("public.jwk", another.PublicJWK())
+	if r := s.run("keys", "register", id, public); r.status != 0 || !strings.Contains(r.stdout, another.KeyID()) {
+		t.Errorf("registering a key: %+v", r)
+	}
+	s.golden("keys/register-private", s.run("keys", "register", id, key))
+	if r := s.run("keys", "remove", id, another.KeyID()); r.status != 0 || strings.Contains(r.stdout, another.KeyID()) {
+		t.Errorf("removing a key: %+v", r)
+	}
+	s.golden("keys/remove-unknown", s.run("keys", "remove", id, "nobody"))
+
+	s.golden("clients/scopes-add", s.run("clients", "scopes", "add", id, "skatteetaten:inntektsmottakere"))
+	s.golden("clients/scopes-remove", s.run("clients", "scopes", "remove", id, "skatteetaten:inntektsmottakere"))
+	s.golden("clients/deactivate-dry-run", s.run("clients", "deactivate", id, "--dry-run", "-o", "json"))
+	s.golden("clients/deactivate", s.run("clients", "deactivate", id))
+	s.golden("clients/show", s.run("clients", "show", id))
+	s.golden("clients/unknown", s.run("clients", "show", "nobody"))
+
+	var list struct {
+		Integrations []map[string]any `json:"integrations"`
+	}
+	if err := json.Unmarshal([]byte(s.run("clients", "list", "--inactive", "-o", "json").stdout), &list); err != nil || len(list.Integrations) != 2 {
+		t.Errorf("%d integrations, %v", len(list.Integrations), err)
+	}
+}
