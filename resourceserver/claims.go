@@ -251,7 +251,10 @@ func (r *reader) timestamp(name string) time.Time {
 // pages on consent also show.
 func (r *reader) recipient(name string) string {
 	if urn, err := r.Text(name); err == nil {
-		number, _ := strings.CutPrefix(urn, consentOrganisation)
+		number, ok := strings.CutPrefix(urn, consentOrganisation)
+		if !ok {
+			return ""
+		}
 		return orgNumber(OrganisationID{"iso6523-actorid-upis", "0192:" + number})
 	}
 	return orgNumber(r.organisation(name))

@@ -98,6 +98,8 @@ func TestOrganisations(t *testing.T) {
 		{"with spaces", "iso6523-actorid-upis", "0192:910 753 614", ""},
 		{"a person", "iso6523-actorid-upis", "0192:25922947409", ""},
 		{"the form of one authority under another", "iso6523-actorid-upis", "NTRNO-910753614", ""},
+		{"a European form without its country", "etsi-en-319-412", "910753614", ""},
+		{"without its register", "iso6523-actorid-upis", "910753614", ""},
 		{"another authority", "other", "0192:910753614", ""},
 		{"no authority", "", "0192:910753614", ""},
 	} {

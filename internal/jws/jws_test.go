@@ -236,6 +236,58 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// A time is one before the year 10000, to the last second.
+func TestTimesHaveBounds(t *testing.T) {
+	o, err := ParseObject("it", []byte(`{"first":0,"last":253402300799,"over":253402300800,"before":-0.5}`))
+	require.NoError(t, err)
+	first, err := o.Time("first")
+	require.NoError(t, err)
+	require.Equal(t, time.Unix(0, 0), first, "stated, if only in 1970")
+	last, err := o.Time("last")
+	require.NoError(t, err)
+	require.Equal(t, 9999, last.UTC().Year())
+	for _, name := range []string{"over", "before"} {
+		_, err := o.Time(name)
+		require.Error(t, err, name)
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for id, number := range map[string]string{
+		"0192:910753614": "910753614", "0192:910753614:x": "910753614", "0192:000000009": "000000009",
+		"0192:91075361": "", "0192:9107536141": "", "0192:91075361/": "", "0192:91075361:": "", "0192:9107536;4": "", "910753614": "", "0007:910753614": "", "": "",
+	} {
+		require.Equal(t, number, Organisation{iso6523, id}.Number(), id)
+	}
+}
+
+// What may be a person's number is not shown, however it is written.
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"25922947409": "[hidden]", "259229 47409": "[hidden]", "0-9-0-9-0-9-0-9-0-9-0": "[hidden]", "2592294740": "2592294740", "a\nb": "a b",
+	} {
+		require.Equal(t, want, printable(text), text)
+	}
+}
+
+func TestKeyIsForOneAlgorithm(t *testing.T) {
+	now := time.Now().Unix()
+	token := signed(fmt.Sprintf(`{"iss":%q,"iat":%d,"exp":%d}`, issuer, now, now+60))
+	for alg, reason := range map[string]string{"RS256": "", "": "", "RS512": "its alg is RS256, but its key is for RS512"} {
+		v := NewVerifier(issuer, func(context.Context, string) (*Key, error) {
+			return &Key{RSA: &testKey().PublicKey, Alg: alg}, nil
+		})
+		_, err := v.Verify(t.Context(), token)
+		if reason == "" {
+			require.NoError(t, err, alg)
+		} else {
+			require.ErrorContains(t, err, reason)
+		}
+	}
+	require.True(t, KnownAlgorithm("RS384"))
+	require.False(t, KnownAlgorithm("PS256"))
+}
+
 func TestUnverified(t *testing.T) {
 	claims, err := Unverified(token(`not even JSON`, `{"iss":"i"}`))
 	require.NoError(t, err)

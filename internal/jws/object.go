@@ -289,14 +289,15 @@ const iso6523 = "iso6523-actorid-upis"
 // organisation. The check digit is not looked at.
 func (o Organisation) Number() string {
 	var number string
+	var norwegian bool
 	switch o.Authority {
 	case iso6523:
-		number, _ = strings.CutPrefix(o.ID, "0192:")
+		number, norwegian = strings.CutPrefix(o.ID, "0192:")
 		number, _, _ = strings.Cut(number, ":")
 	case "etsi-en-319-412":
-		number, _ = strings.CutPrefix(o.ID, "NTRNO-")
+		number, norwegian = strings.CutPrefix(o.ID, "NTRNO-")
 	}
-	if len(number) != 9 || strings.ContainsFunc(number, func(c rune) bool { return c < '0' || c > '9' }) {
+	if !norwegian || len(number) != 9 || strings.ContainsFunc(number, func(c rune) bool { return c < '0' || c > '9' }) {
 		return ""
 	}
 	return number
