@@ -351,6 +351,15 @@ func TestKeyFetchThatPanics(t *testing.T) {
 	require.NotContains(t, err.Error(), "secret")
 }
 
+func TestAsManyKeysAsThereMayBe(t *testing.T) {
+	set := []object{jwkOf("k1", &testKey().PublicKey, nil)}
+	for len(set) < maxKeys {
+		set = append(set, object{})
+	}
+	_, err := publishing(set...).verifier(t).Verify(t.Context(), goodToken())
+	require.NoError(t, err)
+}
+
 // Keys that would be slow to verify with, or weak, are left out.
 func TestSizesOfKeys(t *testing.T) {
 	for _, test := range []struct {
