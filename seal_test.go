@@ -380,6 +380,29 @@ func TestStoreGuardPauses(t *testing.T) {
 	})
 }
 
+// One operation that fails among many that do not is no reason to leave the
+// store alone.
+func TestStoreGuardBearsOneFailureAmongMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		g := newStoreTestGuard(&log)
+		quick := func(context.Context) (int, error) { return 7, nil }
+		askStore(t.Context(), g, quick)
+		var all sync.WaitGroup
+		all.Go(func() {
+			_, err := askStore(t.Context(), g, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() })
+			require.Error(t, err)
+		})
+		time.Sleep(50 * time.Millisecond)
+		askStore(t.Context(), g, quick)
+		all.Wait()
+		synctest.Wait() // until what obeys its context has returned
+		_, err := askStore(t.Context(), g, quick)
+		require.NoError(t, err)
+		require.Empty(t, log.String())
+	})
+}
+
 // A caller or flight that ends says nothing about the store.
 func TestStoreGuardForgivesTheFlightsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -347,7 +347,7 @@ func askStore[T any](ctx context.Context, g *storeGuard, operation func(context.
 	if err != nil {
 		return *new(T), err
 	}
-	answers := make(chan answer, 1)
+	start, answers := time.Now(), make(chan answer, 1)
 	go func() {
 		a := answer{err: errors.New("it ended the goroutine it was called on")}
 		defer func() {
@@ -378,10 +378,10 @@ func askStore[T any](ctx context.Context, g *storeGuard, operation func(context.
 		g.mu.Unlock()
 	}
 	if err := ctx.Err(); err != nil {
-		g.leave(probe, errStoreAway) // the flight is over, of which the store is innocent
+		g.leave(probe, start, errStoreAway) // the flight is over, of which the store is innocent
 		return *new(T), err
 	}
-	g.leave(probe, a.err)
+	g.leave(probe, start, a.err)
 	return a.value, a.err
 }
 
@@ -414,7 +414,9 @@ func (g *storeGuard) enter(ctx context.Context) (probe chan struct{}, err error)
 }
 
 // leave takes note of how an operation fared, and says so when that changes.
-func (g *storeGuard) leave(probe chan struct{}, err error) {
+// One that failed while others were answered says nothing of the store: a busy
+// machine has such.
+func (g *storeGuard) leave(probe chan struct{}, start time.Time, err error) {
 	g.mu.Lock()
 	now := time.Now()
 	var failed, recovered bool
@@ -422,7 +424,7 @@ func (g *storeGuard) leave(probe chan struct{}, err error) {
 	case err == nil, errors.Is(err, ErrStoreMiss):
 		recovered = g.pause > 0 && !g.silent
 		g.answered, g.pause = now, 0
-	case err == errStoreAway, now.Before(g.resume): // no verdict, or one that is known
+	case err == errStoreAway, now.Before(g.resume), g.answered.After(start): // no verdict, or one that is known
 	default:
 		if g.pause == 0 {
 			failed = g.warned.IsZero() || now.Sub(g.warned) >= storeWarnings
