@@ -18,7 +18,7 @@ import (
 // budget of p12. A chain has three certificates and keys of 4096 bits.
 const (
 	maxChain   = 10
-	maxRSABits = 16384
+	maxRSABits = 8192
 )
 
 // pool is the certificates of one file, and what has been found out about them.

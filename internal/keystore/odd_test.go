@@ -34,8 +34,9 @@ func explicit(content []byte) asn1.RawValue {
 
 // storeKey is a key for plainStore.
 type storeKey struct {
-	name  string
-	pkcs8 []byte
+	name       string
+	pkcs8      []byte
+	attributes []byte // in place of the name
 }
 
 // plainStore writes a PKCS#12 file without encryption and MAC, for the empty password.
@@ -61,7 +62,9 @@ func plainStore(t testing.TB, keys []storeKey, certs ...[]byte) []byte {
 	}
 	for _, k := range keys {
 		b := bag{ID: bagType(1), Value: explicit(k.pkcs8)}
-		if k.name != "" {
+		if k.attributes != nil {
+			b.Attributes = asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: k.attributes}
+		} else if k.name != "" {
 			var name []byte
 			for _, u := range utf16.Encode([]rune(k.name)) {
 				name = append(name, byte(u>>8), byte(u))
@@ -164,7 +167,7 @@ func TestMalformedCertificates(t *testing.T) {
 			_, err := x509.ParseCertificate(leaf)
 			require.Error(t, err, "it parses")
 			ca, root := raw(t, "ca"), raw(t, "root")
-			key := storeKey{"", raw(t, "key")}
+			key := storeKey{name: "", pkcs8: raw(t, "key")}
 			// The issuer may be of that kind, too; the root may be missing, and so is left out.
 			badCA, badRoot := tampered(t, "ca", test.change), tampered(t, "root", test.change)
 			for name, input := range map[string][]byte{
@@ -212,10 +215,10 @@ func TestMalformedCertificateOfAnother(t *testing.T) {
 		tbs[1] = element(t, -1)
 		return tbs
 	})
-	loaded, err := PKCS12(plainStore(t, []storeKey{{"", raw(t, "key")}}, stray, raw(t, "leaf"), raw(t, "ca")), "", "")
+	loaded, err := PKCS12(plainStore(t, []storeKey{{name: "", pkcs8: raw(t, "key")}}, stray, raw(t, "leaf"), raw(t, "ca")), "", "")
 	require.NoError(t, err)
 	assert.NoError(t, loaded.Complete())
-	_, err = PKCS12(plainStore(t, []storeKey{{"", raw(t, "key")}}, stray), "", "")
+	_, err = PKCS12(plainStore(t, []storeKey{{name: "", pkcs8: raw(t, "key")}}, stray), "", "")
 	assert.ErrorIs(t, err, ErrKeyMismatch)
 	assert.ErrorContains(t, err, "MASKINPORTEN FOR GO 2")
 }
@@ -226,10 +229,10 @@ func TestKeyUsageOfMalformed(t *testing.T) {
 		tbs[1] = element(t, -1)
 		return tbs
 	}
-	loaded, err := PKCS12(plainStore(t, []storeKey{{"", raw(t, "key")}}, tampered(t, "sign", negative), tampered(t, "leaf", negative), raw(t, "ca")), "", "")
+	loaded, err := PKCS12(plainStore(t, []storeKey{{name: "", pkcs8: raw(t, "key")}}, tampered(t, "sign", negative), tampered(t, "leaf", negative), raw(t, "ca")), "", "")
 	require.NoError(t, err)
 	assert.Equal(t, x509.KeyUsageDigitalSignature, loaded.Chain[0].KeyUsage)
-	_, err = PKCS12(plainStore(t, []storeKey{{"", raw(t, "key")}}, tampered(t, "sign", negative), raw(t, "ca")), "", "")
+	_, err = PKCS12(plainStore(t, []storeKey{{name: "", pkcs8: raw(t, "key")}}, tampered(t, "sign", negative), raw(t, "ca")), "", "")
 	assert.ErrorIs(t, err, ErrUnusableKey)
 }
 
@@ -252,8 +255,8 @@ func TestOtherKinds(t *testing.T) {
 			if strings.Contains(file, "traditional") || file == "secp256k1" {
 				return // PKCS#12 holds PKCS#8
 			}
-			other := storeKey{"annen", block(t, "kinds/"+file+".pem")}
-			loaded, err = PKCS12(plainStore(t, []storeKey{other, {"vår", raw(t, "key")}}, raw(t, "leaf"), raw(t, "ca")), "", "")
+			other := storeKey{name: "annen", pkcs8: block(t, "kinds/"+file+".pem")}
+			loaded, err = PKCS12(plainStore(t, []storeKey{other, {name: "vår", pkcs8: raw(t, "key")}}, raw(t, "leaf"), raw(t, "ca")), "", "")
 			require.NoError(t, err)
 			checkLoaded(t, loaded)
 			_, err = PKCS12(plainStore(t, []storeKey{other}, raw(t, "leaf")), "", "")
@@ -271,15 +274,15 @@ func TestManyKeys(t *testing.T) {
 		require.NoError(t, err)
 		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 		require.NoError(t, err)
-		keys = append(keys, storeKey{fmt.Sprint("ec-", i), pkcs8})
+		keys = append(keys, storeKey{name: fmt.Sprint("ec-", i), pkcs8: pkcs8})
 	}
 	certs := [][]byte{raw(t, "leaf"), raw(t, "otherleaf"), raw(t, "ca")}
-	keys = append(keys, storeKey{"vår", raw(t, "key")})
+	keys = append(keys, storeKey{name: "vår", pkcs8: raw(t, "key")})
 	loaded, err := PKCS12(plainStore(t, keys, certs...), "", "")
 	require.NoError(t, err)
 	checkLoaded(t, loaded)
 
-	keys = append(keys, storeKey{"annen", raw(t, "other")})
+	keys = append(keys, storeKey{name: "annen", pkcs8: raw(t, "other")})
 	file := plainStore(t, keys, certs...)
 	_, err = PKCS12(file, "", "")
 	require.ErrorIs(t, err, ErrAmbiguousKey)

@@ -7,6 +7,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
@@ -49,10 +50,8 @@ func parsePrivateKey(der []byte, budget *p12.Budget) (crypto.PrivateKey, error) 
 			return otherKey("a DSA key"), nil // OpenSSL's own form
 		}
 	}
-	if longest := longestInteger(inner); longest > 0 {
-		if longest > maxRSABits/8 || !budget.PayKey(8*longest) {
-			return nil, errChecks
-		}
+	if err := payForRSA(inner, budget); err != nil {
+		return nil, err
 	}
 	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
 		return key, nil
@@ -74,18 +73,35 @@ func parsePrivateKey(der []byte, budget *p12.Budget) (crypto.PrivateKey, error) 
 	return nil, errDamagedKey
 }
 
-// longestInteger returns the bytes of the longest number of an RSA key.
-func longestInteger(pkcs1 []byte) (longest int) {
+// payForRSA looks at the numbers of an RSA key (RFC 8017, appendix A.1.2) before
+// crypto/rsa computes with them, which takes seconds if they are made for it.
+// What is no such key costs nothing.
+func payForRSA(pkcs1 []byte, budget *p12.Budget) error {
 	outer := elements(pkcs1)
 	if len(outer) != 1 {
-		return 0
+		return nil
 	}
-	for _, number := range elements(outer[0].Bytes) {
-		if number.Tag == asn1.TagInteger {
-			longest = max(longest, len(number.Bytes))
+	var numbers []*big.Int
+	for _, element := range elements(outer[0].Bytes) {
+		if element.Tag != asn1.TagInteger {
+			break
 		}
+		if len(element.Bytes) > maxRSABits/8+1 {
+			return errDamagedKey
+		}
+		numbers = append(numbers, new(big.Int).SetBytes(element.Bytes))
 	}
-	return longest
+	if len(numbers) < 6 { // the version, n, e, d, p, q
+		return nil
+	}
+	n, p, q := numbers[1], numbers[4], numbers[5]
+	if numbers[0].Sign() == 0 && new(big.Int).Mul(p, q).Cmp(n) != 0 {
+		return errDamagedKey
+	}
+	if len(numbers) < 9 && !budget.PayKey(max(p.BitLen(), q.BitLen())) {
+		return errChecks
+	}
+	return nil
 }
 
 // checkKey reports why Maskinporten would not take what a signer signs.

@@ -42,10 +42,11 @@ func (b *Budget) PayRSA(modulus, exponent int) bool {
 // PayCurve pays for a signature check with an elliptic curve's key.
 func (b *Budget) PayCurve() bool { return b.pay(second / 500) }
 
-// PayKey pays for the consistency of a private RSA key whose longest number has so many bits.
-func (b *Budget) PayKey(bits int) bool {
-	n := int64(bits)
-	return b.pay(n*n/1000*n/200 + 400)
+// PayKey pays for what crypto/rsa computes of a private key that comes without the numbers which spare it that: a power
+// modulo a prime of so many bits.
+func (b *Budget) PayKey(prime int) bool {
+	n := int64(prime)
+	return b.pay(n*n/120*n/120 + 400)
 }
 
 func (b *Budget) pay(cost int64) bool {
