@@ -17,7 +17,7 @@ import (
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 )
 
-// Every row of PROTOCOL §3, and what a user sees of it.
+// Every documented refusal, and what a user sees of it.
 var refusals = []struct {
 	name        string
 	status      int

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// PROTOCOL §7.
+// https://dokumentasjon.dsop.no and https://skatteetaten.github.io/api-dokumentasjon.
 func TestAPIsAreWhereTheyAre(t *testing.T) {
 	for _, tt := range []struct {
 		api                     apis.API
