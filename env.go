@@ -35,7 +35,9 @@ const (
 // ConfigFromEnv makes a Config from environment variables:
 //
 //   - MASKINPORTEN_ENV (prod or test), or MASKINPORTEN_ISSUER with
-//     MASKINPORTEN_TOKEN_ENDPOINT (and MASKINPORTEN_JWKS_URI, if tokens are verified);
+//     MASKINPORTEN_TOKEN_ENDPOINT (and, for a server that is not Digdir's,
+//     MASKINPORTEN_JWKS_URI, if tokens are verified), or MASKINPORTEN_WELL_KNOWN_URL
+//     of prod or test, which is not fetched;
 //   - MASKINPORTEN_CLIENT_ID;
 //   - one of MASKINPORTEN_KEYSTORE_PATH (a PKCS#12, PEM or JWK file; or PEM files
 //     separated as [os.PathListSeparator] says; or a folder with tls.key and
@@ -63,7 +65,10 @@ func ConfigFromEnv() (Config, error) {
 	cfg.Environment, err = environmentFromEnv()
 	keep(err)
 	cfg.ClientID = os.Getenv(envClientID)
-	keep(checkClientID(envClientID, cfg.ClientID))
+	if err = checkQuotationMarks(envClientID); err == nil {
+		err = checkClientID(envClientID, cfg.ClientID)
+	}
+	keep(err)
 	cfg.Credential, err = credentialFromEnv()
 	keep(err)
 	if len(errs) > 0 {
@@ -75,6 +80,11 @@ func ConfigFromEnv() (Config, error) {
 // RequestFromEnv makes a Request from MASKINPORTEN_SCOPES (separated by
 // spaces) and, when set, MASKINPORTEN_CONSUMER_ORG. The error is a *[FieldError].
 func RequestFromEnv() (Request, error) {
+	for _, name := range []string{envScopes, envConsumerOrg} {
+		if err := checkQuotationMarks(name); err != nil {
+			return Request{}, err
+		}
+	}
 	r := Request{Scope: os.Getenv(envScopes), ConsumerOrg: os.Getenv(envConsumerOrg)}
 	if r.Scope == "" {
 		return Request{}, invalid(envScopes, "is not set: give the scopes, separated by spaces")
@@ -86,39 +96,74 @@ func RequestFromEnv() (Request, error) {
 }
 
 func environmentFromEnv() (Environment, error) {
-	name := strings.ToLower(strings.TrimSpace(os.Getenv(envEnvironment)))
+	for _, name := range []string{envEnvironment, envIssuer, envTokenURL, envJWKSURL, envWellKnown} {
+		if err := checkQuotationMarks(name); err != nil {
+			return Environment{}, err
+		}
+	}
 	own := Environment{Issuer: os.Getenv(envIssuer), TokenURL: os.Getenv(envTokenURL), JWKSURL: os.Getenv(envJWKSURL)}
-	var named Environment
-	switch name {
+	switch name := strings.ToLower(strings.TrimSpace(os.Getenv(envEnvironment))); name {
 	case "":
-		if own.Issuer == "" && own.TokenURL == "" {
-			if os.Getenv(envWellKnown) != "" {
-				return own, invalid(envEnvironment, "is not set, and "+envWellKnown+" alone is not read here: set "+envIssuer+" and "+envTokenURL+" too, or call Discover with it")
-			}
-			return own, invalid(envEnvironment, "is not set: give prod or test, or set "+envIssuer+" and "+envTokenURL)
-		}
-		if own.Issuer == "" {
-			return own, invalid(envIssuer, "is not set, but "+envTokenURL+" is: the two go together")
-		}
-		if own.TokenURL == "" {
-			return own, invalid(envTokenURL, "is not set, but "+envIssuer+" is: the two go together")
-		}
-		return own, own.validate()
+		return own.completed()
 	case "prod":
-		named = Prod
+		return Prod, own.checkAgainst(Prod)
 	case "test":
-		named = Test
+		return Test, own.checkAgainst(Test)
 	default:
 		return own, invalid(envEnvironment, fmt.Sprintf("is %q: give prod or test", redact.Clean(name, 40)))
 	}
-	for _, other := range []struct{ variable, says, named string }{
-		{envIssuer, own.Issuer, named.Issuer}, {envTokenURL, own.TokenURL, named.TokenURL}, {envJWKSURL, own.JWKSURL, named.JWKSURL},
-	} {
-		if other.says != "" && other.says != other.named {
-			return own, invalid(envEnvironment, "says "+name+", but "+other.variable+" says another: set one of them")
+}
+
+// completed returns e, as variables give it, with what is known of Digdir's
+// environments: NAIS gives no key set.
+func (e Environment) completed() (Environment, error) {
+	metadata := os.Getenv(envWellKnown)
+	if e.Issuer == "" && e.TokenURL == "" {
+		for _, d := range digdirs {
+			if metadata == d.Issuer+wellKnown {
+				return d, e.checkAgainst(d)
+			}
+		}
+		if metadata != "" {
+			return e, invalid(envEnvironment, "is not set, and "+envWellKnown+" alone is not read here: set "+envIssuer+" and "+envTokenURL+" too, or call Discover with it")
+		}
+		return e, invalid(envEnvironment, "is not set: give prod or test, or set "+envIssuer+" and "+envTokenURL)
+	}
+	if e.Issuer == "" {
+		return e, invalid(envIssuer, "is not set, but "+envTokenURL+" is: the two go together")
+	}
+	if e.TokenURL == "" {
+		return e, invalid(envTokenURL, "is not set, but "+envIssuer+" is: the two go together")
+	}
+	for _, d := range digdirs {
+		if e.JWKSURL == "" && e.Issuer == d.Issuer {
+			e.JWKSURL = d.JWKSURL
 		}
 	}
-	return named, nil
+	return e, byVariable(e.validate())
+}
+
+// checkAgainst refuses variables that say another environment than named.
+func (e Environment) checkAgainst(named Environment) error {
+	for _, other := range []struct{ variable, says, named string }{
+		{envIssuer, e.Issuer, named.Issuer}, {envTokenURL, e.TokenURL, named.TokenURL}, {envJWKSURL, e.JWKSURL, named.JWKSURL},
+	} {
+		if other.says != "" && other.says != other.named {
+			return invalid(envEnvironment, "says "+named.name()+", but "+other.variable+" says another: set one of them")
+		}
+	}
+	return nil
+}
+
+// byVariable returns an error about an Environment as one that also names the
+// variable that it was taken from.
+func byVariable(err error) error {
+	variables := map[string]string{"Environment.Issuer": envIssuer, "Environment.TokenURL": envTokenURL, "Environment.JWKSURL": envJWKSURL}
+	var field *FieldError
+	if !errors.As(err, &field) {
+		return err
+	}
+	return invalid(field.Field, "("+variables[field.Field]+") "+field.Problem)
 }
 
 func credentialFromEnv() (CredentialSource, error) {

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
-// Environment is one Maskinporten: its issuer, its token endpoint and, for
 // Environment is one Maskinporten: its issuer, its token endpoint and, for
 // verifying tokens (package resourceserver), its key set. Use [Prod] or [Test],
 // fill one in for another server, or let [Discover] read it from the server's
@@ -49,6 +49,9 @@ var Ver2 = Environment{
 	JWKSURL:  "https://ver2.maskinporten.no/jwk",
 }
 
+// digdirs are the environments that Digdir runs, or ran.
+var digdirs = []Environment{Prod, Test, Ver2}
+
 // name is what an error or a log line calls the environment.
 func (e Environment) name() string {
 	switch e.Issuer {
@@ -75,10 +78,37 @@ func (e Environment) validate() error {
 	if err := checkEndpoint("Environment.TokenURL", e.TokenURL); err != nil {
 		return err
 	}
-	if e.JWKSURL == "" {
-		return nil
+	if e.JWKSURL != "" {
+		if err := checkEndpoint("Environment.JWKSURL", e.JWKSURL); err != nil {
+			return err
+		}
 	}
-	return checkEndpoint("Environment.JWKSURL", e.JWKSURL)
+	return e.checkMixture()
+}
+
+// checkMixture refuses URLs of Digdir's that do not belong together: a grant
+// for one environment would go to another.
+func (e Environment) checkMixture() error {
+	for _, d := range digdirs {
+		for _, part := range []struct{ field, url, right string }{
+			{"Environment.TokenURL", e.TokenURL, d.TokenURL}, {"Environment.JWKSURL", e.JWKSURL, d.JWKSURL},
+		} {
+			switch {
+			case !sameHost(part.url, d.Issuer):
+			case e.Issuer != d.Issuer:
+				return invalid(part.field, fmt.Sprintf("is of %s, and Environment.Issuer %q is not: take both from one environment", d.name(), e.Issuer))
+			case part.url != part.right:
+				return invalid(part.field, fmt.Sprintf("%q is not the one of %s: give %s", part.url, d.name(), part.right))
+			}
+		}
+	}
+	return nil
+}
+
+func sameHost(a, b string) bool {
+	u, err := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err == nil && err2 == nil && strings.EqualFold(u.Hostname(), v.Hostname())
 }
 
 // checkEndpoint refuses a URL that a grant, or trust in keys, must not depend on.

@@ -48,7 +48,7 @@ var (
 	ErrUnavailable = errors.New("maskinporten: unavailable")
 
 	// ErrNoToken: the API was not called. It is found in every error that Token,
-	// TokenContext, Prefetch, a Transport or an API's client returns in place of
+	// TokenContext, Prefetch, Check, a Transport or an API's client returns in place of
 	// a call: a bad Request, a refusal, a network error, a host that was not
 	// named, and a wait for a token or a place that ended with its context. What
 	// repeats calls to an API that fails (a CheckRetry of retryablehttp) leaves
@@ -258,6 +258,21 @@ func (e *fetchError) Is(target error) bool {
 	}
 	return false
 }
+
+// checkError is what [Client.Check] has found before anything was sent.
+type checkError struct {
+	environment string
+	err         error
+}
+
+func (e *checkError) Error() string {
+	return fmt.Sprintf("maskinporten: not ready for %s: %s", e.environment, strings.ReplaceAll(e.err.Error(), "maskinporten: ", ""))
+}
+
+func (e *checkError) Unwrap() error { return e.err }
+
+// Is makes it an ErrNoToken.
+func (e *checkError) Is(target error) bool { return target == ErrNoToken }
 
 // nothingSent reports whether err came before a grant was sent: from the
 // credential source or the signer.

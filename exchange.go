@@ -213,6 +213,24 @@ func (x *exchange) credential(ctx context.Context) (*Credential, error) {
 	return cred, cred.usable(now)
 }
 
+// checkCredential asks for the credential and sees what Maskinporten would
+// refuse it for.
+func (x *exchange) checkCredential(ctx context.Context) error {
+	cred, err := x.credential(ctx)
+	if err == nil {
+		err = cred.complete()
+	}
+	if err == nil && cred.KeyID() == "" && wrongEnvironment(cred.Certificate(), x.env) {
+		leaf := cred.Certificate()
+		err = invalid("Credential", fmt.Sprintf("is a certificate by %q, which is not one for %s: test certificates work only in test, production certificates only in prod",
+			redact.Clean(leaf.Issuer.CommonName, 100), x.env.name()))
+	}
+	if err == nil {
+		return nil
+	}
+	return &checkError{environment: x.env.name(), err: redact.Error(err)}
+}
+
 // errCredentialUnchanged is a flight that sent nothing, because the credential
 // that was refused is still the source's.
 var errCredentialUnchanged = errors.New("the credential that was refused is still in use")

@@ -30,6 +30,9 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"unicode"
+
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Config is what [New] needs.
@@ -131,12 +134,14 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// checkClientID takes an organisation's name, too: what a client without a
+// registration, with a European eSeal, calls itself.
 func checkClientID(field, id string) error {
-	if id == "" {
+	switch {
+	case strings.TrimSpace(id) == "":
 		return invalid(field, "is missing: give the client id from Samarbeidsportalen")
-	}
-	if !visibleASCII(id) {
-		return invalid(field, "holds a space, a line break or a character outside ASCII: copy it again from Samarbeidsportalen")
+	case strings.TrimSpace(id) != id, strings.ContainsFunc(id, func(c rune) bool { return !unicode.IsPrint(c) }):
+		return invalid(field, fmt.Sprintf("%q holds white space or what does not print: copy it again from Samarbeidsportalen", redact.Cut(redact.Secrets(id), 100)))
 	}
 	return nil
 }
@@ -276,6 +281,27 @@ func (c *Client) Transport(r Request, base http.RoundTripper, hosts ...string) (
 		}
 	}
 	return t, nil
+}
+
+// Check reports what would keep c from getting tokens, for start-up and for a
+// readiness probe: it asks the source for its credential, and looks at the
+// credential's dates, Key Usage and chain, and at whether its issuer's
+// certificates are for this environment. Nothing is sent, unless there are
+// requests: then a token is got for each, or found at hand.
+//
+// The error is an [ErrNoToken]. errors.Is and errors.As find in it what
+// [Client.Token] would return, and for requests a *[PrefetchError].
+func (c *Client) Check(ctx context.Context, requests ...Request) error {
+	if !c.made() {
+		return notMade("Client", "New")
+	}
+	if err := c.exchange.checkCredential(ctx); err != nil {
+		return err
+	}
+	if len(requests) == 0 {
+		return nil
+	}
+	return c.Prefetch(ctx, requests, 0, nil)
 }
 
 // Invalidate drops a token that an API has refused, so that the next call

@@ -71,7 +71,30 @@ func TestNewRefuses(t *testing.T) {
 		{"a token endpoint with a password", func(c *maskinporten.Config) { c.Environment.TokenURL = "https://u:p@x/token" }, "Environment.TokenURL"},
 		{"a token endpoint with a query", func(c *maskinporten.Config) { c.Environment.TokenURL = "https://x/token?a=b" }, "Environment.TokenURL"},
 		{"keys without TLS", func(c *maskinporten.Config) { c.Environment.JWKSURL = "http://x/jwk" }, "Environment.JWKSURL"},
+		{"a bare question mark", func(c *maskinporten.Config) { c.Environment.TokenURL = "https://x/token?" }, "Environment.TokenURL"},
+		{"a bare hash", func(c *maskinporten.Config) { c.Environment.Issuer = "https://x/#" }, "Environment.Issuer"},
+		{"no scheme", func(c *maskinporten.Config) { c.Environment.TokenURL = "x/token" }, "Environment.TokenURL"},
+		{"no host", func(c *maskinporten.Config) { c.Environment.TokenURL = "https://:443/token" }, "Environment.TokenURL"},
+		{"a line break", func(c *maskinporten.Config) { c.Environment.TokenURL += "\n" }, "Environment.TokenURL"},
+		{"test's issuer with prod's token endpoint", func(c *maskinporten.Config) {
+			c.Environment = maskinporten.Environment{Issuer: maskinporten.Test.Issuer, TokenURL: maskinporten.Prod.TokenURL}
+		}, "Environment.TokenURL"},
+		{"prod's issuer with test's token endpoint", func(c *maskinporten.Config) {
+			c.Environment = maskinporten.Environment{Issuer: maskinporten.Prod.Issuer, TokenURL: maskinporten.Test.TokenURL}
+		}, "Environment.TokenURL"},
+		{"prod's keys with test's tokens", func(c *maskinporten.Config) {
+			c.Environment = maskinporten.Test
+			c.Environment.JWKSURL = maskinporten.Prod.JWKSURL
+		}, "Environment.JWKSURL"},
+		{"another issuer with test's token endpoint", func(c *maskinporten.Config) {
+			c.Environment = maskinporten.Environment{Issuer: "https://x/", TokenURL: maskinporten.Test.TokenURL}
+		}, "Environment.TokenURL"},
+		{"the token endpoint as some guides print it", func(c *maskinporten.Config) {
+			c.Environment = maskinporten.Environment{Issuer: maskinporten.Test.Issuer, TokenURL: "https://test.maskinporten.no/"}
+		}, "Environment.TokenURL"},
 		{"no client id", func(c *maskinporten.Config) { c.ClientID = "" }, "ClientID"},
+		{"a blank client id", func(c *maskinporten.Config) { c.ClientID = " " }, "ClientID"},
+		{"a client id with a blank after it", func(c *maskinporten.Config) { c.ClientID += " " }, "ClientID"},
 		{"a client id with a line break", func(c *maskinporten.Config) { c.ClientID += "\n" }, "ClientID"},
 		{"no credential", func(c *maskinporten.Config) { c.Credential = nil }, "Credential"},
 		{"a nil credential", func(c *maskinporten.Config) { c.Credential = (*maskinporten.Credential)(nil) }, "Credential"},
@@ -87,6 +110,15 @@ func TestNewRefuses(t *testing.T) {
 	cfg.Environment.TokenURL, cfg.Environment.JWKSURL = "http://127.0.0.1:1/token", "http://localhost:1/jwk"
 	_, err := maskinporten.New(cfg)
 	require.NoError(t, err, "a loopback address may be called without TLS")
+	cfg.Environment = maskinporten.Environment{Issuer: maskinporten.Test.Issuer, TokenURL: "https://proxy.example/token", JWKSURL: maskinporten.Test.JWKSURL}
+	_, err = maskinporten.New(cfg)
+	require.NoError(t, err, "a gateway of one's own")
+	cfg.ClientID = "Någon Försäkring AB"
+	_, err = maskinporten.New(cfg)
+	require.NoError(t, err, "an organisation's name, for an eSeal")
+	cfg.ClientID = "313367002\n"
+	_, err = maskinporten.New(cfg)
+	require.ErrorContains(t, err, `"313367002\n"`, "white space is shown")
 }
 
 func requireField(t *testing.T, err error, field string) {
@@ -281,6 +313,12 @@ func TestConfigFromEnv(t *testing.T) {
 		{"its password in a file", map[string]string{"ENV": "test", "CLIENT_ID": "c", "KEYSTORE_PATH": p12, "KEYSTORE_PASSWORD_FILE": passwordFile}, nil},
 		{"a certificate registered on the client", map[string]string{"ENV": "prod", "CLIENT_ID": "c", "KEYSTORE_PATH": p12, "KEYSTORE_PASSWORD": "passord", "KEY_ID": "k"}, nil},
 		{"as NAIS injects it", map[string]string{"ISSUER": maskinporten.Test.Issuer, "TOKEN_ENDPOINT": maskinporten.Test.TokenURL, "JWKS_URI": maskinporten.Test.JWKSURL, "WELL_KNOWN_URL": "https://test.maskinporten.no/.well-known/oauth-authorization-server", "CLIENT_ID": "c", "CLIENT_JWK": jwk}, nil},
+		{"as NAIS injects it today", map[string]string{"ISSUER": maskinporten.Test.Issuer, "TOKEN_ENDPOINT": maskinporten.Test.TokenURL, "WELL_KNOWN_URL": "https://test.maskinporten.no/.well-known/oauth-authorization-server", "CLIENT_ID": "c", "CLIENT_JWK": jwk, "SCOPES": "a b"}, nil},
+		{"prod by its metadata's URL", map[string]string{"WELL_KNOWN_URL": "https://maskinporten.no/.well-known/oauth-authorization-server", "CLIENT_ID": "c", "CLIENT_JWK": jwk}, nil},
+		{"quotation marks around the issuer", map[string]string{"ISSUER": `"` + maskinporten.Test.Issuer + `"`, "TOKEN_ENDPOINT": maskinporten.Test.TokenURL, "CLIENT_ID": "c", "CLIENT_JWK": jwk}, []string{"MASKINPORTEN_ISSUER"}},
+		{"quotation marks around the client id", map[string]string{"ENV": "test", "CLIENT_ID": "'c'", "CLIENT_JWK": jwk}, []string{"MASKINPORTEN_CLIENT_ID"}},
+		{"quotation marks around the environment", map[string]string{"ENV": `"test"`, "CLIENT_ID": "c", "CLIENT_JWK": jwk}, []string{"MASKINPORTEN_ENV"}},
+		{"a token endpoint of another environment", map[string]string{"ISSUER": maskinporten.Test.Issuer, "TOKEN_ENDPOINT": maskinporten.Prod.TokenURL, "CLIENT_ID": "c", "CLIENT_JWK": jwk}, []string{"Environment.TokenURL"}},
 		{"nothing: all of it at once", nil, []string{"MASKINPORTEN_ENV", "MASKINPORTEN_CLIENT_ID", "MASKINPORTEN_KEYSTORE_PATH"}},
 		{"an environment that is none", map[string]string{"ENV": "ver3", "CLIENT_ID": "c", "CLIENT_JWK": jwk}, []string{"MASKINPORTEN_ENV"}},
 		{"an issuer alone", map[string]string{"ISSUER": "https://x/", "CLIENT_ID": "c", "CLIENT_JWK": jwk}, []string{"MASKINPORTEN_TOKEN_ENDPOINT"}},
@@ -315,6 +353,7 @@ func TestConfigFromEnv(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
+			require.NotEmpty(t, cfg.Environment.JWKSURL, "that of Digdir's environments is known")
 			_, err = maskinporten.New(cfg)
 			require.NoError(t, err)
 			cred, err := cfg.Credential.Credential(t.Context())

@@ -13,8 +13,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
@@ -114,18 +116,25 @@ func CheckURL(raw string) (problem string) {
 	if raw == "" {
 		return "is missing: give its https URL"
 	}
+	shown := strconv.Quote(redact.Cut(redact.Secrets(raw), 100))
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "":
+	case strings.ContainsFunc(raw, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }):
+		return "holds white space: " + shown
+	case err != nil: // its text holds the URL, and with it a password
 		return "is not a URL: give it as https://host/path"
 	case u.User != nil:
 		return "holds a user name or a password: leave them out"
-	case u.RawQuery != "" || u.Fragment != "":
+	case u.Scheme == "" || u.Host == "" && u.Opaque != "":
+		return shown + " does not begin with https://: give it as https://host/path"
+	case u.Hostname() == "":
+		return "is not a URL: give it as https://host/path"
+	case strings.ContainsAny(raw, "?#"):
 		return "has a query or a fragment: leave it out"
 	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u.Hostname()):
 		return ""
 	}
-	return fmt.Sprintf("%q is not https: only a loopback address may be called without TLS", raw)
+	return shown + " is not https: only a loopback address may be called without TLS"
 }
 
 // IsLoopback reports whether host, a name or an address without a port, is

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -91,5 +92,63 @@ func TestTroubleshootingPageHasEveryCause(t *testing.T) {
 	sections := strings.ToLower(strings.ReplaceAll(string(page), " ", "-"))
 	for _, c := range causes {
 		require.Contains(t, sections, "\n###-"+c.anchor+"\n")
+	}
+}
+
+func TestProxyVariableIsNamed(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "")
+	t.Setenv("http_proxy", "")
+	bad := &url.Error{Op: "Post", URL: testURL, Err: errors.New(`invalid proxy address "proxy intern": parse "http://proxy intern": invalid character " " in host name`)}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+		t.Setenv("HTTPS_PROXY", "")
+		t.Setenv("https_proxy", "")
+		t.Setenv(name, "proxy intern")
+		err := Explain(bad, testURL, &http.Client{Transport: &http.Transport{}})
+		require.ErrorContains(t, err, "the variable "+name+" is not a URL")
+		require.NotContains(t, err.Error(), "intern", "it may hold a password")
+	}
+	t.Setenv("https_proxy", "")
+	require.ErrorContains(t, Explain(bad, testURL, &http.Client{Transport: &http.Transport{}}), "the proxy of the HTTPClient given is not a URL")
+}
+
+// A clock that is wrong for TLS is the clock's fault, not a proxy's.
+func TestClockThatIsWrongForTLS(t *testing.T) {
+	leaf := &x509.Certificate{Subject: pkix.Name{CommonName: "maskinporten.no"}}
+	expired := x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired, Detail: "current time 2001-01-01T00:00:00Z is before 2026-01-01T00:00:00Z"}
+	for _, err := range []error{expired, &tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{leaf}, Err: expired}} {
+		explained := Explain(err, testURL, &http.Client{})
+		require.ErrorContains(t, explained, "set it by NTP")
+		require.ErrorContains(t, explained, "#clock")
+		require.NotContains(t, explained.Error(), "proxy")
+		require.True(t, explained.(*NetworkError).Clock())
+		require.True(t, Untrusted(explained), "trying again at once does not help")
+		var invalid x509.CertificateInvalidError
+		require.ErrorAs(t, explained, &invalid)
+	}
+	other := Explain(x509.CertificateInvalidError{Cert: leaf, Reason: x509.NotAuthorizedToSign}, testURL, &http.Client{})
+	require.ErrorContains(t, other, "#tls")
+	require.False(t, other.(*NetworkError).Clock())
+}
+
+// A certificate's names are foreign text, too.
+func TestNamesInCertificatesAreCleaned(t *testing.T) {
+	leaf := &x509.Certificate{Subject: pkix.Name{CommonName: "a\r\nlevel=ERROR msg=forged\x1b[31m"}, DNSNames: []string{"b\nc"}}
+	err := Explain(&tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{leaf}, Err: x509.HostnameError{Certificate: leaf, Host: "maskinporten.no"}}, testURL, &http.Client{})
+	for ; err != nil; err = errors.Unwrap(err) {
+		require.NotContains(t, err.Error(), "\n")
+		require.NotContains(t, err.Error(), "\x1b")
+	}
+}
+
+// A proxy that answers and does not let a request through has a status.
+func TestProxyThatRefuses(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
+	defer proxy.Close()
+	u, _ := url.Parse(proxy.URL)
+	for _, transport := range []*http.Transport{newTransport(&net.Dialer{}), {}} {
+		transport.Proxy = http.ProxyURL(u)
+		_, err := Get(t.Context(), NewClient(&http.Client{Transport: transport}), "https://token.test/")
+		require.ErrorContains(t, err, "HTTP 407 Proxy Authentication Required")
+		require.ErrorContains(t, err, "did not let the request through")
 	}
 }
