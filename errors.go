@@ -17,10 +17,12 @@ import (
 // What a program may act on. Check with errors.Is; the text of an error is for
 // people.
 var (
-	// ErrUnknownClient: there is no such client in this environment (MP-100).
+	// ErrUnknownClient is returned when there is no such client in this
+	// environment (MP-100).
 	ErrUnknownClient = errors.New("maskinporten: unknown client")
 
-	// ErrKeyExpired: the key registered on the client has lived its year (MP-121).
+	// ErrKeyExpired is returned when the key registered on the client has lived
+	// its year (MP-121).
 	ErrKeyExpired = errors.New("maskinporten: the key registered on the client has expired")
 
 	// ErrUnknownKey is returned when the key id is not registered on the client
@@ -28,44 +30,48 @@ var (
 	// only mean that it has not arrived yet.
 	ErrUnknownKey = errors.New("maskinporten: the key id is not registered on the client")
 
-	// ErrScopeNotAllowed: the client, its type or its organisation may not
-	// have the scope (MP-200, MP-201, MP-250).
+	// ErrScopeNotAllowed is returned when the client, its type or its
+	// organisation may not have the scope (MP-200, MP-201, MP-250).
 	ErrScopeNotAllowed = errors.New("maskinporten: scope not allowed")
 
-	// ErrNotDelegated: the consumer has not delegated the scope to the
-	// supplier in Altinn (MP-251).
+	// ErrNotDelegated is returned when the consumer has not delegated the scope
+	// to the supplier in Altinn (MP-251).
 	ErrNotDelegated = errors.New("maskinporten: not delegated in Altinn")
 
-	// ErrClock: this machine's clock is too far off (MP-130, "Issue time is after now").
+	// ErrClock is returned when this machine's clock is too far off: a grant was
+	// refused for its time (MP-130, "Issue time is after now"), or the server's
+	// certificate is not valid by it.
 	ErrClock = errors.New("maskinporten: the clock is off")
 
-	// ErrGrantReused: a grant was sent twice (MP-012). This library signs one
-	// for every attempt, so something on the way repeated the request.
+	// ErrGrantReused is returned when a grant was sent twice (MP-012). This
+	// library signs one for every attempt, so something on the way repeated the
+	// request, or the HTTPClient given did.
 	ErrGrantReused = errors.New("maskinporten: grant used twice")
 
-	// ErrUnavailable: no answer, or one that is no verdict on the request. The
-	// same request may succeed later.
+	// ErrUnavailable is returned when there was no answer, or one that is no
+	// verdict on the request. The same request may succeed later.
 	ErrUnavailable = errors.New("maskinporten: unavailable")
 
-	// ErrNoToken: the API was not called. It is found in every error that Token,
-	// TokenContext, Prefetch, Check, a Transport or an API's client returns in place of
-	// a call: a bad Request, a refusal, a network error, a host that was not
+	// ErrNoToken is returned when the API was not called. It is found in every
+	// error that Token, TokenContext, Prefetch, Check, a Transport or an API's
+	// client returns in place of a call: a bad Request, a refusal, a network error, a host that was not
 	// named, and a wait for a token or a place that ended with its context. What
 	// repeats calls to an API that fails (a CheckRetry of retryablehttp) leaves
 	// these alone: the library has tried again already.
 	ErrNoToken = errors.New("maskinporten: no token")
 
-	// ErrTokenRejected: the other side of a [TokenExchange] did not take the
-	// Maskinporten token.
+	// ErrTokenRejected is returned by a [TokenExchange] whose other side did not
+	// take the Maskinporten token.
 	ErrTokenRejected = errors.New("maskinporten: the token was rejected")
 
-	// ErrWrongConsumer: the token that came speaks for another organisation,
-	// person or systembruker than was asked for. It was thrown away.
+	// ErrWrongConsumer is returned when the token that came speaks for another
+	// organisation, person or systembruker than was asked for. It was thrown away.
 	ErrWrongConsumer = errors.New("the token is another consumer's")
 )
 
-// Error is an answer from the token endpoint that was no token. Its text says what failed, where, the server's words, what to
-// do about it, and the trace id to give Digdir; it holds nothing secret.
+// Error is an answer from the token endpoint that was no token. Its text says
+// what failed, where, the server's words, what to do about it, and the trace id
+// to give Digdir; it holds nothing secret.
 //
 // Every caller gets a value of its own. errors.Is finds the sentinels of this
 // package, errors.As also an *oauth2.RetrieveError (without body and request).

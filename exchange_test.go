@@ -501,6 +501,7 @@ func TestClock(t *testing.T) {
 				switch {
 				case off.Abs() > 24*time.Hour:
 					require.ErrorIs(t, err, ErrClock)
+					require.ErrorContains(t, err, "172800 seconds behind", "the remedy knows the skew")
 					require.Equal(t, 2, w.sent(), "tried once more, and only a second refusal counts")
 					return
 				case tolerable:

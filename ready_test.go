@@ -69,6 +69,12 @@ func TestCheck(t *testing.T) {
 			require.ErrorIs(t, err, maskinporten.ErrNoToken)
 			require.ErrorContains(t, err, "not ready for test")
 			require.ErrorContains(t, err, tt.says)
+			if tt.says == "not one for test" {
+				return // that is for Maskinporten to judge
+			}
+			_, err = client.Token(t.Context(), maskinporten.Request{Scope: "skatteetaten:inntekt"})
+			require.ErrorIs(t, err, tt.is)
+			require.Empty(t, fake.Grants(), "a credential from a source is looked at before signing")
 		})
 	}
 }

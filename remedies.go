@@ -80,7 +80,7 @@ func (e *Error) remedy() remedy {
 	panic("unreachable: the last remedy applies to every error")
 }
 
-// Remedy is what to do about e, in one or two sentences for the person on
+// Remedy returns what to do about e, in one or two sentences for the person on
 // call. It is never empty.
 func (e *Error) Remedy() string {
 	return e.request.fill(e.remedy().text)

@@ -1,7 +1,14 @@
 package endpoint
 
 import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -36,5 +43,53 @@ func TestCheckURL(t *testing.T) {
 		got := CheckURL(raw)
 		require.Contains(t, got, says, raw)
 		require.NotContains(t, got, "secret")
+	}
+}
+
+func TestReadBody(t *testing.T) {
+	for _, size := range []int{0, 1, MaxBody, MaxBody + 1} {
+		body, err := ReadBody(strings.NewReader(strings.Repeat("x", size)))
+		require.Equal(t, size > MaxBody, err != nil, size)
+		if err == nil {
+			require.Len(t, body, size)
+		}
+	}
+	_, err := ReadBody(iotest.ErrReader(io.ErrUnexpectedEOF))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
+func TestGet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		status, hang := http.StatusOK, false
+		hc := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			require.Equal(t, "application/json", req.Header.Get("Accept"))
+			if hang {
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			}
+			return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader("said")), Header: http.Header{}}, nil
+		})}
+		body, err := Get(t.Context(), hc, testURL)
+		require.NoError(t, err)
+		require.Equal(t, "said", string(body))
+
+		status = http.StatusNotFound
+		_, err = Get(t.Context(), hc, testURL)
+		require.EqualError(t, err, "HTTP 404: said")
+
+		hang = true
+		start := time.Now()
+		_, err = Get(t.Context(), hc, testURL)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, AttemptTimeout, time.Since(start))
+
+		_, err = Get(t.Context(), hc, ":")
+		require.Error(t, err)
+	})
+}
+
+func TestClientFollowsNoRedirect(t *testing.T) {
+	for _, hc := range []*http.Client{nil, {}, {CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}} {
+		require.Equal(t, http.ErrUseLastResponse, NewClient(hc).CheckRedirect(nil, nil))
 	}
 }
