@@ -301,8 +301,7 @@ func (x *trade) requestInfo(r *Request) requestInfo {
 }
 
 // wrapError returns err, from the exchange of t, as one that holds no secret
-// and says what was being done. A text that begins with "maskinporten: " says
-// so already.
+// and says what was being done, unless its text does.
 func (x *trade) wrapError(r *Request, t *Token, err error) error {
 	var field *FieldError
 	if errors.As(err, &field) && field.err == nil {
@@ -312,10 +311,11 @@ func (x *trade) wrapError(r *Request, t *Token, err error) error {
 	if t != nil {
 		secrets = append(secrets, t.AccessToken())
 	}
-	text := redact.Secrets(err.Error(), secrets...)
-	if !strings.HasPrefix(text, "maskinporten: ") {
-		text = fmt.Sprintf("maskinporten: %s: %s", x.requestInfo(r), text)
+	text := strings.TrimPrefix(redact.Secrets(err.Error(), secrets...), "maskinporten: ")
+	if !strings.Contains(text, fmt.Sprintf("scope %q", r.Scope)) {
+		text = fmt.Sprintf("%s: %s", x.requestInfo(r), text)
 	}
+	text = "maskinporten: " + text
 	failed := &exchangeError{text: text, err: err}
 	var network net.Error
 	failed.temporary = errors.Is(err, ErrUnavailable) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
