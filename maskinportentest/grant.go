@@ -54,7 +54,7 @@ func (g Grant) String() string {
 	case g.Code != "":
 		verdict += " " + strings.TrimSpace(g.Code+" "+g.MPCode) + ": " + redact.Clean(g.Description, 300)
 	}
-	if g.TraceID != "" {
+	if g.TraceID != "" && !strings.Contains(g.Description, g.TraceID) {
 		verdict += " (trace_id: " + redact.Clean(g.TraceID, 100) + ")"
 	}
 	for _, w := range g.Warnings {
