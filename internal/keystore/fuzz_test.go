@@ -1,7 +1,15 @@
 package keystore
 
 import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
 
 // checkFuzzed wants a key that can be used, or an error.
@@ -49,5 +57,61 @@ func FuzzJWK(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		key, err := JWK(data)
 		checkFuzzed(t, key, err)
+	})
+}
+
+// FuzzCertificate wants what crypto/x509 parses, or an outline with a name for the error; never a panic.
+func FuzzCertificate(f *testing.F) {
+	for _, name := range []string{"leaf", "ca", "ecleaf", "seid1"} {
+		f.Add(raw(f, name))
+	}
+	f.Add(tampered(f, "leaf", func(tbs []asn1.RawValue) []asn1.RawValue {
+		tbs[1] = element(f, -42)
+		return tbs
+	}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		// The outline of what does parse says the same.
+		if cert, err := x509.ParseCertificate(data); err == nil {
+			partial := outline(data)
+			if partial == nil {
+				t.Fatal("no outline")
+			}
+			if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && !key.Equal(partial.PublicKey) {
+				t.Fatal("another key")
+			}
+			if !bytes.Equal(cert.RawSubject, partial.RawSubject) || !bytes.Equal(cert.RawIssuer, partial.RawIssuer) || cert.KeyUsage != partial.KeyUsage {
+				t.Fatal("another certificate")
+			}
+		}
+		c, err := parseCertificate(data)
+		if (err == nil) != (c.Certificate != nil) {
+			t.Fatalf("certificate %v, error %v", c.Certificate, err)
+		}
+		if err != nil {
+			return
+		}
+		pool := newPool([]certificate{c, {Certificate: certificates(t, "ca")[0]}}, time.Now(), p12.NewBudget())
+		_, _ = pool.chain(privateKey(t, "key").Public().(*rsa.PublicKey))
+	})
+}
+
+// FuzzPath wants no error to hold what does not look like a path.
+func FuzzPath(f *testing.F) {
+	f.Add("hemmelig", "/run/key.p12")
+	f.Add("-----BEGIN PRIVATE KEY-----", "")
+	f.Add(privateJWK(f, nil), "x")
+	f.Add("a:b;c", "d")
+	f.Fuzz(func(t *testing.T, path, password string) {
+		file := StoreFile(path, password, "", "")
+		_, err := file.Key(t.Context(), quiet)
+		if err == nil {
+			t.Skip("there is such a file")
+		}
+		if len(err.Error()) > 3000 || strings.ContainsAny(err.Error(), "\n\x00\x1b") {
+			t.Fatalf("%q", err)
+		}
+		if len(password) > 8 && password != path && !strings.Contains(path, password) && strings.Contains(err.Error(), password) {
+			t.Fatalf("the password is in %q", err)
+		}
 	})
 }

@@ -1,12 +1,15 @@
 package p12
 
 import (
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"software.sslmate.com/src/go-pkcs12"
 )
 
 func leafDER(t testing.TB) []byte {
@@ -89,5 +92,45 @@ func FuzzBER(f *testing.F) {
 		if _, err := asn1.Unmarshal(der, &v); err == nil {
 			assert.Equal(t, der, v.FullBytes)
 		}
+	})
+}
+
+// FuzzAgreesWithGoPKCS12 wants whatever go-pkcs12 reads to be read here to the same key and certificates.
+func FuzzAgreesWithGoPKCS12(f *testing.F) {
+	for _, row := range readTable(f) {
+		switch row.Tool {
+		case "go-pkcs12", "by hand", "node-forge":
+			f.Add(readStore(f, row.File), row.Password)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, password string) {
+		s, ourErr := Open(data, password, &Budget{derivation: second / 10})
+		if errors.As(ourErr, new(*UnsupportedError)) {
+			return // go-pkcs12 bounds no iterations, and the fuzzer would wait for them
+		}
+		key, leaf, chain, err := pkcs12.DecodeChain(data, password)
+		if err != nil {
+			return
+		}
+		require.NoError(t, ourErr)
+		require.NotEmpty(t, s.Keys)
+		agree(t, "fuzzed", s, key, append([]*x509.Certificate{leaf}, chain...))
+	})
+}
+
+// FuzzUnwrap wants an error, or something that begins as DER does.
+func FuzzUnwrap(f *testing.F) {
+	for _, file := range []string{"text-base64.p12", "text-base64-windows.p12", "text-pem.p12", "odd/certutil-encode.txt", "odd/password-bom.txt", "keytool.jks"} {
+		f.Add(readStore(f, file))
+	}
+	f.Add([]byte(`{"value":"MAMCAQA="}`))
+	f.Add([]byte("data:;base64,MAMCAQA="))
+	f.Add([]byte("\xff\xfeM\x00A\x00=\x00=\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := unwrap(data)
+		if err == nil && b[0] != 0x30 {
+			t.Fatalf("%x", b[:1])
+		}
+		_ = Describe(data)
 	})
 }

@@ -1,7 +1,15 @@
 package p12
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/pbkdf2"
+	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -143,4 +151,77 @@ func TestDamaged(t *testing.T) {
 			assert.Error(t, err, "cut at %d", i)
 		}
 	}
+}
+
+// TestKeyLengthOfNSS: files say AES-128 and a keyLength of 32, and were encrypted with those 32 bytes.
+func TestKeyLengthOfNSS(t *testing.T) {
+	plain := der(t, []int{1, 2, 3})
+	for _, test := range []struct {
+		reason         string
+		stated, actual int
+		scheme         int
+		err            error
+	}{
+		{"as it should be", 16, 16, 2, nil},
+		{"a length is not stated", 0, 16, 2, nil},
+		{"AES-128, and the first 16 of 32 bytes", 32, 16, 2, nil},
+		{"AES-128, and all 32", 32, 32, 2, nil},
+		{"AES-192, and all 32", 32, 32, 22, nil},
+		{"AES-256, and only 16", 16, 16, 42, ErrPassword},
+	} {
+		kdf := pbkdf2Of(t, 9, big.NewInt(10), test.stated)
+		alg := pkix.AlgorithmIdentifier{Algorithm: oidPBES2, Parameters: asn1.RawValue{FullBytes: der(t, []pkix.AlgorithmIdentifier{
+			kdf, {Algorithm: append(asn1.ObjectIdentifier(arcAES), test.scheme), Parameters: asn1.RawValue{FullBytes: der(t, make([]byte, 16))}}})}}
+		key, err := pbkdf2.Key(sha256.New, "pw", []byte("saltsalt"), 10, test.actual)
+		require.NoError(t, err)
+		block, err := aes.NewCipher(key)
+		require.NoError(t, err)
+		padded := append(append([]byte(nil), plain...), bytes.Repeat([]byte{byte(16 - len(plain)%16)}, 16-len(plain)%16)...)
+		cipher.NewCBCEncrypter(block, make([]byte, 16)).CryptBlocks(padded, padded)
+
+		how, err := parseEncryption(alg)
+		require.NoError(t, err)
+		got, err := how.decrypt(padded, readings("pw")[0], NewBudget())
+		assert.ErrorIs(t, err, test.err, test.reason)
+		if test.err == nil {
+			assert.Equal(t, plain, got, test.reason)
+		}
+	}
+}
+
+// TestManyAttributes: a name behind more attributes than any tool writes is no name, and costs nothing.
+func TestManyAttributes(t *testing.T) {
+	name := der(t, struct {
+		ID     asn1.ObjectIdentifier
+		Values asn1.RawValue
+	}{oidFriendlyName, asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: der(t, asn1.RawValue{Tag: asn1.TagBMPString, Bytes: []byte{0, 'a'}})}})
+	set := func(before int) asn1.RawValue {
+		return asn1.RawValue{FullBytes: der(t, asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: append(bytes.Repeat([]byte{0x30, 0}, before), name...)})}
+	}
+	assert.Equal(t, "a", friendlyName(set(0)))
+	assert.Equal(t, "a", friendlyName(set(maxAttributes-1)))
+	assert.Empty(t, friendlyName(set(maxAttributes)))
+	allocated := testing.AllocsPerRun(1, func() { friendlyName(set(500_000)) })
+	assert.Less(t, allocated, 500.0)
+}
+
+// TestBudgetIsEnough: GnuTLS and NSS make 600,000 iterations for the MAC, the key and every certificate; SHA-512 is the dearest.
+func TestBudgetIsEnough(t *testing.T) {
+	b := NewBudget()
+	_, err := b.iterations(big.NewInt(600_000), sha2[2].cost)
+	require.NoError(t, err)
+	for range 6 {
+		_, err := b.iterations(big.NewInt(600_000), pbkdf2KDF{prf: sha2[2]}.cost(32))
+		require.NoError(t, err)
+	}
+	for range 40 {
+		_, err := b.iterations(big.NewInt(10_000), pbkdf2KDF{prf: sha2[0]}.cost(32)) // Java's many keys
+		require.NoError(t, err)
+	}
+	_, err = b.iterations(big.NewInt(10_000_000), sha2[2].cost)
+	require.Error(t, err)
+	for range 30 {
+		assert.True(t, b.PayRSA(4096, 17), "the chains of ten keys")
+	}
+	assert.False(t, b.PayRSA(1<<20, 31))
 }
