@@ -149,6 +149,8 @@ kt iterations "$pw" loads "$(import "-J-Dkeystore.pkcs12.macIterationCount=50000
 store keytool.jks keytool "$pw" "foreign: JKS" "$(import "" auth keytool.jks JKS $pw)"
 store keytool.jceks keytool "$pw" "foreign: JCEKS" "$(import "" auth keytool.jceks JCEKS $pw)"
 
+store java-key-password.p12 Java "$pw" "key password" "java KeyPassword.java auth.src $pw another java-key-password.p12"
+
 # BouncyCastle.
 bc() { store "$1" BouncyCastle "$3" "$4" "java -cp bcprov.jar BouncyCastle.java $2 '$3' $1 ${5-auth=key,leaf,ca,root}"; }
 bc bc-ber.p12 PKCS12 "$pw" loads
@@ -181,6 +183,9 @@ nss certs-unencrypted "$pw" loads "-C none"
 nss norsk "$norsk" loads ""
 nss norsk-legacy "$norsk" loads "-c 'PKCS #12 V2 PBE With SHA-1 And 3KEY Triple DES-CBC' -C 'PKCS #12 V2 PBE With SHA-1 And 40 Bit RC2 CBC'"
 nss empty "" loads ""
+nss mac-sha384 "$pw" loads "-M SHA-384"
+nss mac-sha512 "$pw" loads "-M SHA-512"
+nss aes128 "$pw" loads "-c AES-128-CBC -C AES-128-CBC"
 
 # GnuTLS, which makes a safe of its own for every certificate.
 gnutls() { store "gnutls-$1.p12" GnuTLS "$2" "$3" "certtool --to-p12 --outder --load-privkey key.pem --load-certificate leaf.pem --load-ca-certificate chain.pem --p12-name auth --password '$2' $4 --outfile gnutls-$1.p12"; }
@@ -193,6 +198,8 @@ gnutls pbes2-3des "$pw" "unsupported: 3DES encryption in PBES2" "--pkcs-cipher 3
 gnutls norsk "$norsk" loads ""
 gnutls empty "" loads "--empty-password"
 gnutls null "" loads "--null-password"
+gnutls mac-sha384 "$pw" loads "--hash SHA384"
+gnutls mac-sha512 "$pw" loads "--hash SHA512"
 store gnutls-pem.p12 GnuTLS "$pw" loads "certtool --to-p12 --load-privkey key.pem --load-certificate leaf.pem --p12-name auth --password $pw --outfile gnutls-pem.p12"
 
 # node-forge.
@@ -261,5 +268,35 @@ encrypted pkcs1-encrypted.pem "openssl rsa -in key.pem -traditional -aes128 -pas
 openssl rsa -in key.pem -traditional -out "$testdata/keystores/pkcs1.pem" 2>/dev/null
 openssl pkcs12 -in keytool-two-keys.p12 -passin "pass:$pw" -nodes -out "$testdata/keystores/bag-attributes.pem"
 openssl x509 -in leaf.pem -trustout -addtrust clientAuth -out "$testdata/keystores/trusted.pem"
+
+# Keys encrypted in every way that openssl has, and keys of other kinds than RSA.
+mkdir -p "$testdata/keystores/odd" "$testdata/keystores/kinds"
+odd=$testdata/keystores/odd kinds=$testdata/keystores/kinds legacy="-provider legacy -provider default"
+while read -r name how; do
+	openssl pkcs8 -topk8 $legacy -in key.pem -passout "pass:$pw" $how -out "$odd/encrypted-$name.pem"
+done <<-END
+	pbes1-md5-des -v1 PBE-MD5-DES
+	pbes1-sha1-3des -v1 PBE-SHA1-3DES
+	pbes1-rc2 -v1 PBE-SHA1-RC2-64
+	pbes2-des -v2 des
+	rc4 -v1 PBE-SHA1-RC4-128
+END
+for cipher in des des3 aes256 camellia128; do
+	openssl rsa $legacy -in key.pem -traditional "-$cipher" -passout "pass:$pw" -out "$odd/encrypted-traditional-$cipher.pem"
+done
+cat "$odd/encrypted-traditional-aes256.pem" leaf.pem ca.pem >"$odd/encrypted-traditional-chain.pem"
+cat "$odd/encrypted-pbes1-md5-des.pem" leaf.pem ca.pem >"$odd/encrypted-pbes1-chain.pem"
+openssl pkcs8 -topk8 -in key.pem -outform DER -passout "pass:$pw" -out "$odd/encrypted.der"
+openssl pkcs12 -in openssl-modern.p12 -passin "pass:$pw" -passout "pass:$pw" -out "$odd/encrypted.pem"
+openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out "$kinds/pss.pem"
+openssl genpkey -genparam -algorithm DSA -pkeyopt dsa_paramgen_bits:1024 -out dsaparam.pem
+openssl genpkey -paramfile dsaparam.pem -out "$kinds/dsa.pem"
+openssl pkey -in "$kinds/dsa.pem" -traditional -out "$kinds/dsa-traditional.pem"
+for algorithm in X448 X25519 ED448 ED25519; do openssl genpkey -algorithm $algorithm -out "$kinds/${algorithm,,}.pem"; done
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP256r1 -out "$kinds/brainpool.pem"
+openssl ecparam -genkey -name brainpoolP256r1 -out "$kinds/brainpool-traditional.pem"
+openssl ecparam -genkey -name secp256k1 -noout -out "$kinds/secp256k1.pem"
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:brainpoolP256r1 -pkeyopt ec_param_enc:explicit -out "$kinds/explicit.pem"
+openssl genpkey -algorithm DH -pkeyopt group:ffdhe2048 -out "$kinds/dh.pem"
 
 ./make manifest notes "$testdata"

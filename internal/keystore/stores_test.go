@@ -64,6 +64,7 @@ func TestEveryKeystore(t *testing.T) {
 		"ambiguous":            ErrAmbiguousKey,
 		"unsupported":          ErrUnsupportedEncryption,
 		"foreign":              ErrNotKeystore,
+		"key password":         ErrWrongPassword,
 	}
 	for _, row := range keystoreTable(t) {
 		if row.slow() && !*slowToo {

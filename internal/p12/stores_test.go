@@ -61,6 +61,9 @@ func TestStores(t *testing.T) {
 			if kind != "no key" {
 				assert.NotEmpty(t, s.Keys)
 			}
+			for _, k := range s.Keys {
+				assert.Equal(t, kind == "key password", errors.Is(k.Err, ErrKeyPassword))
+			}
 			if kind != "no certificate" {
 				assert.NotEmpty(t, s.Certificates)
 			}
