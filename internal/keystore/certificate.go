@@ -62,7 +62,7 @@ func outline(der []byte) *x509.Certificate {
 		return nil
 	}
 	parts := elements(outer[0].Bytes)
-	if len(parts) != 3 || parts[0].Tag != asn1.TagSequence || parts[2].Tag != asn1.TagBitString {
+	if len(parts) < 3 || parts[0].Tag != asn1.TagSequence || parts[2].Tag != asn1.TagBitString {
 		return nil
 	}
 	tbs := elements(parts[0].Bytes)
@@ -104,13 +104,13 @@ func outline(der []byte) *x509.Certificate {
 	return c
 }
 
-// elements returns the elements that b consists of; none if it is damaged.
+// elements returns the elements that b consists of, up to where it is damaged.
 func elements(b []byte) (all []asn1.RawValue) {
 	for len(b) > 0 {
 		var element asn1.RawValue
 		rest, err := asn1.Unmarshal(b, &element)
 		if err != nil || len(all) == 100 {
-			return nil
+			return all
 		}
 		all, b = append(all, element), rest
 	}

@@ -187,10 +187,15 @@ func (p *pemContent) pkcs7(ber []byte) error {
 					if field.Class != asn1.ClassContextSpecific || field.Tag != 0 {
 						continue
 					}
+					left := len(field.Bytes)
 					for _, cert := range elements(field.Bytes) {
+						left -= len(cert.FullBytes)
 						if err := p.certificate(cert.FullBytes); err != nil {
 							return err
 						}
+					}
+					if left > 0 {
+						return errors.New("PKCS#7 with a damaged certificate, or more than a hundred")
 					}
 				}
 			}
