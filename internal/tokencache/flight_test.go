@@ -375,3 +375,60 @@ func TestOrderAtTheEndOfAFlight(t *testing.T) {
 		time.Sleep(time.Hour)
 	})
 }
+
+// Code that obeys its context has a moment to say why it failed.
+func TestFetchThatEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{lifetime: time.Minute}
+		s.hook = func(ctx context.Context, _ Flight[int]) {
+			<-ctx.Done()
+			time.Sleep(cancelGrace / 2)
+		}
+		c := s.cache()
+		start := time.Now()
+		_, err := c.get(t.Context(), 1)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, ErrHangs)
+		require.Equal(t, Timeout+50*time.Millisecond, time.Since(start))
+	})
+}
+
+// A value that dies at the moment it arrives, or before its waiter can run, is
+// not handed out.
+func TestValueThatDiesBeforeItsWaiterRuns(t *testing.T) {
+	s := &server{lifetime: time.Hour}
+	c := s.cache()
+	v := &value{Times: Times{Sent: Now(), Lifetime: 0}}
+	f := &flight[int, value]{done: make(chan struct{}), value: v}
+	close(f.done)
+	got, err := c.join(t.Context(), f)
+	require.Nil(t, got)
+	require.Equal(t, errAgain, err)
+}
+
+func TestRefetchWaitsForAPermit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{lifetime: time.Hour, flights: 1}
+		c := s.cache()
+		first, err := c.get(t.Context(), 1)
+		require.NoError(t, err)
+		s.latency = 3 * time.Second
+		go c.get(t.Context(), 2)
+		synctest.Wait()
+		asked, start, key := 0, time.Now(), 1
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = c.Refetch(ctx, &key, first, func() error { asked++; return nil })
+		var wait *WaitError
+		require.ErrorAs(t, err, &wait)
+		require.Equal(t, 1, wait.Busy)
+		require.Zero(t, asked, "what cannot be started is not asked for")
+		v, err := c.Refetch(t.Context(), &key, first, func() error { asked++; return nil })
+		require.NoError(t, err)
+		require.NotSame(t, first, v)
+		require.Equal(t, 6*time.Second, time.Since(start))
+		require.Equal(t, 1, asked)
+		synctest.Wait()
+		require.Empty(t, c.permits)
+	})
+}
