@@ -5,8 +5,10 @@
 //	go run ./soak -for 10m
 //
 // A client on a line without faults runs beside it, as a control: what it
-// suffers as well in the same second is the machine's doing. The exit status is
-// 1 if anything else was violated.
+// suffers as well in the same second is the machine's doing, and so is what
+// happens while the machine stands still for half a second or more, as a
+// goroutine that only sleeps finds. The exit status is 1 if anything else was
+// violated.
 package main
 
 import (
@@ -43,7 +45,7 @@ func main() {
 	controlCallers := control.run(ctx, *callers/10, *pause)
 	time.Sleep(5 * time.Second) // all keys have been called for
 
-	bounds := watch(ctx, faulty)
+	bounds, stalls := watch(ctx, faulty), standstills(ctx)
 	counts := faulty.torment(*lasts)
 	time.Sleep(wellAfter)
 	faulty.recovering.Store(true)
@@ -55,7 +57,7 @@ func main() {
 	control.close()
 	after := settled(base, 45*time.Second)
 
-	ok := render(faulty, control, counts, <-bounds, base, after)
+	ok := render(faulty, control, counts, <-bounds, <-stalls, base, after)
 	if !ok {
 		os.Exit(1)
 	}
@@ -151,4 +153,23 @@ func settled(base int, most time.Duration) int {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return runtime.NumGoroutine()
+}
+
+// standstill is a sleep that took half a second too long.
+type standstill struct{ from, to time.Time }
+
+func standstills(ctx context.Context) <-chan []standstill {
+	done := make(chan []standstill, 1)
+	go func() {
+		var stood []standstill
+		for ctx.Err() == nil {
+			start := time.Now()
+			time.Sleep(50 * time.Millisecond)
+			if time.Since(start) > 550*time.Millisecond {
+				stood = append(stood, standstill{start, time.Now()})
+			}
+		}
+		done <- stood
+	}()
+	return done
 }

@@ -30,7 +30,8 @@ type world struct {
 	line     *line
 	client   *maskinporten.Client
 	verifier *resourceserver.Verifier
-	clients  []*http.Client // by key
+	clients  []*http.Client              // by key
+	sources  []*maskinporten.TokenSource // by key
 	cred     atomic.Pointer[maskinporten.Credential]
 	creds    []*maskinporten.Credential
 
@@ -44,14 +45,14 @@ type world struct {
 }
 
 type violation struct {
-	at   time.Time
-	what string
+	from, at time.Time // from when what was violated began
+	what     string
 }
 
-func (w *world) violate(format string, args ...any) {
+func (w *world) violate(from time.Time, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.violations = append(w.violations, violation{time.Now(), fmt.Sprintf(format, args...)})
+	w.violations = append(w.violations, violation{from, time.Now(), fmt.Sprintf(format, args...)})
 }
 
 // Credential is the source's: what the client signs with now.
@@ -88,6 +89,9 @@ func newWorld(name string, keys int, signing []*rsa.PrivateKey, clientKeys []*rs
 		transport, err := w.client.Transport(maskinporten.Request{Scope: scopeOf(key)}, w, apiHost)
 		must(err)
 		w.clients = append(w.clients, &http.Client{Transport: transport})
+		source, err := w.client.TokenSource(maskinporten.Request{Scope: scopeOf(key)})
+		must(err)
+		w.sources = append(w.sources, source)
 	}
 	return w
 }
@@ -98,16 +102,17 @@ func scopeOf(key int) string { return fmt.Sprintf("soak:%d.%d", 2+key%9, key) }
 // RoundTrip is the API, which knows every token.
 func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	key, _ := strconv.Atoi(strings.TrimPrefix(req.URL.Path, "/"))
-	started, _ := strconv.ParseInt(req.Header.Get("Started"), 10, 64)
+	nanoseconds, _ := strconv.ParseInt(req.Header.Get("Started"), 10, 64)
+	start := time.Unix(0, nanoseconds)
 	access := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
 	status := http.StatusNoContent
 	switch token, ok := w.server.look(access); {
 	case !ok:
-		w.violate("a token that was never issued, or long ago")
+		w.violate(start, "a token that was never issued, or long ago")
 	case token.scope != scopeOf(key):
-		w.violate("another key's token")
-	case !token.ends.After(time.Unix(0, started)):
-		w.violate("a token that had been dead for %v when the call began", time.Since(token.ends))
+		w.violate(start, "another key's token")
+	case !token.ends.After(start):
+		w.violate(start, "a token that had been dead for %v when the call began", time.Since(token.ends))
 	case !token.revoked.IsZero():
 		status = http.StatusUnauthorized
 	}
@@ -130,27 +135,27 @@ func (w *world) call(key int) {
 	must(err)
 	req.Header.Set("Started", strconv.FormatInt(start.UnixNano(), 10))
 	strict := w.recovering.Load()
-	before := w.seen[key].Load()
+	had := w.atHand(key)
 	resp, err := w.clients[key].Do(req)
 	took := time.Since(start)
 	w.calls.Add(1)
 	for worst := w.worst.Load(); int64(took) > worst && !w.worst.CompareAndSwap(worst, int64(took)); worst = w.worst.Load() {
 	}
-	if took > callTimeout+time.Second {
-		w.violate("a call went on for %v after its context had ended", took-callTimeout)
+	if took > callTimeout+2*time.Second {
+		w.violate(start, "a call went on for %v after its context had ended", took-callTimeout)
 	}
 	if err != nil {
 		w.failed.Add(1)
-		if before != nil {
-			if token, ok := w.server.look(*before); ok && token.revoked.IsZero() && token.ends.After(time.Now().Add(50*time.Millisecond)) {
-				w.violate("a call failed after %v although a token had %v to live: %v", took, time.Until(token.ends), errors.Unwrap(err))
+		if had != nil && time.Until(had.Expiry()) > 50*time.Millisecond {
+			if token, ok := w.server.look(had.AccessToken()); ok && token.revoked.IsZero() {
+				w.violate(start, "a call failed after %v although a token had %v to live: %v", took, time.Until(had.Expiry()), errors.Unwrap(err))
 			}
 		}
 		if !errors.Is(err, maskinporten.ErrNoToken) && !errors.Is(err, context.DeadlineExceeded) {
-			w.violate("an error that is no ErrNoToken: %v", errors.Unwrap(err))
+			w.violate(start, "an error that is no ErrNoToken: %v", errors.Unwrap(err))
 		}
 		if strict {
-			w.violate("a call failed although all has been well for a while: %v", errors.Unwrap(err))
+			w.violate(start, "a call failed although all has been well for a while: %v", errors.Unwrap(err))
 		}
 		return
 	}
@@ -160,6 +165,22 @@ func (w *world) call(key int) {
 	}
 }
 
+// atHand is the token that the client has for a key, if any: who comes with a
+// context that has ended gets no other. Its end is the client's own reckoning.
+func (w *world) atHand(key int) *maskinporten.Token {
+	token, err := w.sources[key].TokenContext(ended)
+	if err != nil {
+		return nil
+	}
+	return token
+}
+
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // verify checks a token as an API would: a good one is never found invalid.
 func (w *world) verify(key int) {
 	access := w.seen[key].Load()
@@ -168,18 +189,19 @@ func (w *world) verify(key int) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	strict := w.recovering.Load()
+	strict, start := w.recovering.Load(), time.Now()
 	_, err := w.verifier.Verify(ctx, *access)
+	token, ok := w.server.look(*access)
 	switch {
 	case err == nil:
 		w.verified.Add(1)
-	case errors.Is(err, resourceserver.ErrTokenExpired):
+	case !ok || time.Until(token.ends) <= 0: // its key may be gone as well
 	case errors.Is(err, resourceserver.ErrTokenInvalid):
-		w.violate("a good token was found invalid: %v", err)
+		w.violate(start, "a good token was found invalid: %v", err)
 	default:
 		w.unverified.Add(1)
 		if strict {
-			w.violate("a token could not be verified although all has been well for a while: %v", err)
+			w.violate(start, "a token could not be verified although all has been well for a while: %v", err)
 		}
 	}
 }
