@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -127,3 +128,23 @@ func TestNewKey(t *testing.T) {
 		})
 	}
 }
+
+// What the two commands print.
+func TestKeyOutput(t *testing.T) {
+	s := newSetup(t)
+	s.file("old.p12", maskinportentest.Certificate{}.PKCS12("secret-password"))
+	s.file("password.txt", []byte("secret-password"))
+	key := s.run("keys", "new", "--bits", "2048", "--kid", "my-key", "--out", "key.jwk")
+	key.stdout = publicNumber.ReplaceAllString(key.stdout, `"n": "…"`)
+	s.golden("keys/new.text", key)
+	key = s.run("keys", "new", "--bits", "2048", "--kid", "my-key", "--out", "key.jwk", "--force", "-o", "json")
+	key.stdout = publicNumber.ReplaceAllString(key.stdout, `"n": "…"`)
+	s.golden("keys/new.json", key)
+	s.golden("convert/pem.text", s.run("convert", "old.p12", "--password-file", "password.txt", "--to", "pem"))
+	s.golden("convert/jwk.json", s.run("convert", "old.p12", "--password-file", "password.txt", "--to", "jwk", "--kid", "my-key", "-o", "json"))
+	public := s.run("convert", "old.p12", "--password-file", "password.txt", "--to", "jwk", "--kid", "my-key", "--public", "--out", "-")
+	public.stdout = publicNumber.ReplaceAllString(public.stdout, `"n": "…"`)
+	s.golden("convert/public", public)
+}
+
+var publicNumber = regexp.MustCompile(`"n": "[\w-]+"`)

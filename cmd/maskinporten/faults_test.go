@@ -420,3 +420,21 @@ func firstWords(s string) string {
 	words := strings.Fields(s)
 	return strings.Join(words[:min(len(words), 8)], " ")
 }
+
+// What a person sees of three of them.
+func TestFaultTexts(t *testing.T) {
+	for name, file := range map[string]string{
+		"intercepting proxy with a CA of its own": "doctor/intercepted.text",
+		"not delegated":              "doctor/not-delegated.text",
+		"clock three minutes behind": "doctor/clock.text",
+	} {
+		for _, f := range faults {
+			if f.name == name {
+				s := newSetup(t)
+				args := f.setUp(s)
+				s.replace(strings.TrimPrefix(s.env["HTTPS_PROXY"], "http://"), "proxy.example:8080")
+				s.golden(file, s.run(append([]string{"doctor"}, args...)...))
+			}
+		}
+	}
+}

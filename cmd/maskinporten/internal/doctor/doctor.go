@@ -180,6 +180,7 @@ type examination struct {
 	skew       time.Duration
 	described  described // metadata
 	tokens     []gotten  // token
+	delegated  []gotten  // delegation
 	library    *maskinporten.Client
 }
 
@@ -202,7 +203,7 @@ func (x *examination) stages() []stage {
 		{id: "jwks", needs: []string{"tls", "metadata"}, run: one(x.jwks)},
 		{id: "revocation", needs: []string{"certificate"}, run: one(x.revocation)},
 		{id: "token", needs: []string{"config", "keystore", "clock", "tls", "certificate", "environment", "metadata"}, run: x.token},
-		{id: "claims", needs: []string{"token", "jwks"}, run: x.claims},
+		{id: "claims", needs: []string{"token", "jwks"}, after: []string{"delegation"}, run: x.claims},
 		{id: "delegation", needs: []string{"token"}, run: x.delegation},
 		{id: "api", after: []string{"config", "clock"}, run: x.api},
 	}

@@ -13,11 +13,19 @@ import (
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 )
 
-// gotten is a token of the step token, or why there is none.
+// gotten is a token, or why there is none.
 type gotten struct {
-	scope string
-	token *maskinporten.Token
-	err   error
+	request maskinporten.Request
+	token   *maskinporten.Token
+	err     error
+}
+
+// what names what was asked for.
+func (g gotten) what() string {
+	if g.request.ConsumerOrg != "" {
+		return g.request.Scope + " for " + g.request.ConsumerOrg
+	}
+	return g.request.Scope
 }
 
 type tokenDetails struct {
@@ -92,19 +100,16 @@ func (x *examination) get(ctx context.Context, id string, r maskinporten.Request
 	details := &tokenDetails{Scope: r.Scope, ConsumerOrg: r.ConsumerOrg}
 	step.Details = details
 	token, err := x.library.Token(ctx, r)
-	what := r.Scope
-	if r.ConsumerOrg != "" {
-		what += " for " + r.ConsumerOrg
-	}
+	got := gotten{r, token, err}
 	if err == nil {
 		details.ExpiresIn = int(time.Until(token.Expiry()).Round(time.Second).Seconds())
-		step.Summary = fmt.Sprintf("%s: a token for %d seconds", what, details.ExpiresIn)
-		return step, gotten{r.Scope, token, nil}
+		step.Summary = fmt.Sprintf("%s: a token for %d seconds", got.what(), details.ExpiresIn)
+		return step, got
 	}
 	step.Status = Failed
 	step.exit, step.Summary, step.Remedy = describe(err, details)
-	step.Summary = what + ": " + step.Summary
-	return step, gotten{r.Scope, nil, err}
+	step.Summary = got.what() + ": " + step.Summary
+	return step, got
 }
 
 // page is the section of the troubleshooting page that an error names.
@@ -164,10 +169,11 @@ func (x *examination) delegation(ctx context.Context) []Step {
 	var requests []maskinporten.Request
 	for _, own := range x.tokens {
 		for _, customer := range customers {
-			requests = append(requests, maskinporten.Request{Scope: own.scope, ConsumerOrg: customer, Resource: x.Settings.Resource})
+			requests = append(requests, maskinporten.Request{Scope: own.request.Scope, ConsumerOrg: customer, Resource: x.Settings.Resource})
 		}
 	}
 	steps := make([]Step, len(requests))
+	x.delegated = make([]gotten, len(requests))
 	slots := make(chan struct{}, maxDelegations)
 	var all sync.WaitGroup
 	for i, r := range requests {
@@ -176,7 +182,7 @@ func (x *examination) delegation(ctx context.Context) []Step {
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(ctx, flights*x.Timeout)
 			defer cancel()
-			steps[i], _ = x.get(ctx, "delegation", r)
+			steps[i], x.delegated[i] = x.get(ctx, "delegation", r)
 		})
 	}
 	all.Wait()
