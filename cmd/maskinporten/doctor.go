@@ -55,7 +55,10 @@ func (t *tool) doctor(ctx context.Context, named []string, offline, warnings boo
 	if err != nil {
 		return usageError{err}
 	}
-	report := doctor.Run(ctx, doctor.Options{Settings: settings, APIs: apis, Offline: offline, Timeout: t.timeout}, func(s doctor.Step) {
+	o := doctor.Options{Settings: settings, APIs: apis, Offline: offline, Timeout: t.timeout}
+	waiting := func(id string) { t.console.Progress("%s …", id) }
+	report := doctor.Run(ctx, o, waiting, func(s doctor.Step) {
+		t.console.Progress("")
 		if !t.console.JSON {
 			t.printStep(s)
 		}

@@ -160,6 +160,71 @@ var faults = []fault{
 		step: "certificate", status: 1, seen: "the issuer's certificate is missing", remedy: "Export the file anew with the whole chain",
 	},
 	{
+		name: "elliptic curve key",
+		setUp: func(s *setup) []string {
+			ec, err := os.ReadFile("../../testdata/keystores/openssl-ec.p12")
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.client(s.fakeServer().WellKnownURL(), maskinportentest.Certificate{})
+			s.file("keystore.p12", ec)
+			s.env["MASKINPORTEN_KEYSTORE_PASSWORD"] = "changeit"
+			return nil
+		},
+		step: "certificate", status: 1, seen: "Maskinporten takes RSA only", remedy: "Order a certificate with an RSA key",
+	},
+	{
+		name: "answers that take too long",
+		setUp: func(s *setup) []string {
+			fake := s.fakeServer()
+			fake.Fail(maskinportentest.Fault{Delay: time.Hour})
+			s.client(fake.WellKnownURL(), maskinportentest.Certificate{})
+			return []string{"--timeout", "2s"}
+		},
+		step: "token", status: 4, seen: "skatteetaten:inntekt: ", remedy: "",
+	},
+	{
+		name: "a page of a gateway instead of the token",
+		setUp: func(s *setup) []string {
+			fake := s.fakeServer()
+			fake.Fail(maskinportentest.Fault{Status: 200, Body: "<html><title>Request Rejected</title>Your support ID is: 42</html>"})
+			s.client(fake.WellKnownURL(), maskinportentest.Certificate{})
+			return nil
+		},
+		step: "token", status: 4, seen: "Request Rejected", remedy: "",
+	},
+	{
+		name: "captive portal that redirects",
+		setUp: func(s *setup) []string {
+			portal := serve(s.t, http.RedirectHandler("https://login.example/?from=maskinporten", http.StatusFound), nil)
+			s.client(wellKnownURL("http://"+portal), maskinportentest.Certificate{})
+			return nil
+		},
+		step: "metadata", status: 4, seen: `to go to "https://login.example/`, remedy: "This is not how Maskinporten answers: a captive portal",
+	},
+	{
+		name: "key set of nobody",
+		setUp: func(s *setup) []string {
+			fake := s.fakeServer()
+			s.client("", maskinportentest.Certificate{})
+			delete(s.env, "MASKINPORTEN_WELL_KNOWN_URL")
+			s.env["MASKINPORTEN_ISSUER"] = fake.Environment().Issuer
+			s.env["MASKINPORTEN_TOKEN_ENDPOINT"] = fake.Environment().TokenURL
+			s.env["MASKINPORTEN_JWKS_URI"] = fake.Environment().Issuer + "nothing"
+			return nil
+		},
+		step: "jwks", status: 4, seen: "HTTP 404", remedy: "Check the URL: take it from the metadata",
+	},
+	{
+		name: "no TLS where it should be",
+		setUp: func(s *setup) []string {
+			plain := serve(s.t, http.NotFoundHandler(), nil)
+			s.testThrough(proxy(s.t, "403 Forbidden", map[string]string{"test.maskinporten.no:443": plain}))
+			return nil
+		},
+		step: "tls", status: 4, seen: "does not answer in TLS", remedy: "Something other than Maskinporten may have answered",
+	},
+	{
 		name: "expired certificate",
 		setUp: func(s *setup) []string {
 			s.client(s.fakeServer().WellKnownURL(), maskinportentest.Certificate{NotBefore: time.Now().AddDate(-3, 0, 0), NotAfter: time.Now().AddDate(0, 0, -2)})
@@ -268,7 +333,7 @@ var faults = []fault{
 			s.env["MASKINPORTEN_CLIENT_JWK"] = string(maskinportentest.JWK("key-2026"))
 			return nil
 		},
-		step: "token", status: 3, seen: "kid", remedy: "",
+		step: "token", status: 3, seen: "Unknown key identifier", remedy: `The key id "key-2026" is not registered on client`,
 	},
 	{
 		name: "token endpoint out of order",

@@ -63,10 +63,10 @@ func TestDroppedPackets(t *testing.T) {
 	delete(s.env, "HTTPS_PROXY")
 	s.check(fault{
 		name: "packets dropped", step: "tcp", status: 4,
-		seen:   "139.105.36.132:443 did not answer within 500ms",
+		seen:   "139.105.36.132:443 did not answer within 2s",
 		remedy: "Nothing answers at all, which is most often a firewall that drops what is sent. Open outbound port 443 to test.maskinporten.no (139.105.36.132 and 2a02:9cc::301)",
-	}, []string{"--timeout", "500ms"})
-	s.golden("doctor/dropped.text", s.run("doctor", "--timeout", "500ms"))
+	}, []string{"--timeout", "2s"})
+	s.golden("doctor/dropped.text", s.run("doctor", "--timeout", "2s"))
 }
 
 // Digdir's test environment as it is, with an IPv6 address that this network has
@@ -78,9 +78,9 @@ func TestTestEnvironment(t *testing.T) {
 	s.golden("doctor/test-environment.text", s.run(append([]string{"doctor"}, args...)...))
 	s.check(fault{
 		name: "API host blocked, packets dropped", step: "api", status: 4,
-		seen:   "20.100.51.138:443 did not answer within 1s",
+		seen:   "20.100.51.138:443 did not answer within 3s",
 		remedy: "Nothing answers at all, which is most often a firewall that drops what is sent. Open outbound port 443 to inntekt.api.skatteetaten-test.no",
-	}, append(args, "--api", "skatteetaten-inntekt", "--timeout", "1s"))
+	}, append(args, "--api", "skatteetaten-inntekt", "--timeout", "3s"))
 }
 
 // An address that Digdir has not published is pointed out.

@@ -26,6 +26,8 @@ type Console struct {
 	ASCII bool
 
 	colour, outTerminal, errTerminal bool
+
+	progress bool // there is one to be taken away
 }
 
 // New is the console of this process. Its locale and NO_COLOR
@@ -100,10 +102,12 @@ func (c *Console) Line(v any) error {
 // Progress shows how far long work has come, on a terminal and nowhere else.
 // An empty text takes the last one away.
 func (c *Console) Progress(format string, args ...any) {
-	if !c.errTerminal {
+	text := fmt.Sprintf(format, args...)
+	if !c.errTerminal || text == "" && !c.progress {
 		return
 	}
-	fmt.Fprintf(c.Err, "\r\x1b[K%s", c.fit(fmt.Sprintf(format, args...)))
+	c.progress = text != ""
+	fmt.Fprintf(c.Err, "\r\x1b[K%s", c.fit(text))
 }
 
 // ReadPassword reads one line from standard input, on a terminal without

@@ -95,6 +95,8 @@ func registered(step Step, key *keystore.Key, now time.Time) Step {
 
 func certificateRemedy(err error) string {
 	switch {
+	case errors.Is(err, keystore.ErrUnusableKey) && !strings.Contains(err.Error(), "Key Usage"):
+		return "Order a certificate with an RSA key of 2048 bits at least: Maskinporten takes no other."
 	case errors.Is(err, keystore.ErrUnusableKey):
 		return "Use another of the files that the issuer sent: the one whose Key Usage has Digital Signature. `maskinporten inspect FILE…` on all of them says which."
 	case errors.Is(err, keystore.ErrMissingIntermediate):

@@ -39,7 +39,7 @@ func (x *examination) claims(ctx context.Context) []Step {
 		step := Step{ID: "claims", Status: OK}
 		claims, err := verifier.Verify(ctx, got.token.AccessToken())
 		if err != nil {
-			step.Status, step.exit = Failed, exitUnreachable
+			step.Status, step.exit = Failed, exitLocal
 			step.Summary = fmt.Sprintf("%s: %s", got.what(), redact.Clean(clean(err), 300))
 			step.Remedy = "APIs will not take this token: look whether the token endpoint and the key set are of the same environment."
 			steps = append(steps, step)

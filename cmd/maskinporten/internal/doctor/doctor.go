@@ -97,8 +97,9 @@ type stage struct {
 }
 
 // Run carries all steps out, and calls report with each in order, as soon as it
-// and those before it are done.
-func Run(ctx context.Context, o Options, report func(Step)) Report {
+// and those before it are done. Before that it calls waiting with its id, unless
+// it is done already.
+func Run(ctx context.Context, o Options, waiting func(id string), report func(Step)) Report {
 	x := &examination{Options: o}
 	stages := x.stages()
 	outcomes := make(map[string]*outcome, len(stages))
@@ -116,7 +117,12 @@ func Run(ctx context.Context, o Options, report func(Step)) Report {
 	}
 	r := Report{OK: true}
 	for _, s := range stages {
-		<-outcomes[s.id].done
+		select {
+		case <-outcomes[s.id].done:
+		default:
+			waiting(s.id)
+			<-outcomes[s.id].done
+		}
 		for _, step := range outcomes[s.id].steps {
 			if step.Details == nil {
 				step.Details = struct{}{}

@@ -142,6 +142,9 @@ func (x *examination) document(ctx context.Context, url string, v any, whole fun
 	if answer.StatusCode >= 500 {
 		return &problem{said, "Maskinporten, or something in front of it, is out of order: see status.digdir.no, and whose page this is."}
 	}
+	if answer.StatusCode == http.StatusNotFound {
+		return &problem{said, "Check the URL: take it from the metadata of the right environment. If it is right, something else answers in Maskinporten's place, such as a proxy."}
+	}
 	return &problem{said, "This is not how Maskinporten answers: a captive portal, a proxy or a firewall has answered in its place. Log in to this network, or have " + request.URL.Hostname() + " exempted."}
 }
 
