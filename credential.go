@@ -312,10 +312,18 @@ func JWKFile(path string) CredentialSource {
 type fileSource struct {
 	file *keystore.File
 
-	mu   sync.Mutex
-	key  *keystore.Key
-	cred *Credential // of key
+	mu       sync.Mutex
+	key      *keystore.Key
+	cred     *Credential // of key
+	since    time.Time   // when cred was first seen
+	accepted bool        // Maskinporten has taken a grant of cred
+	previous *Credential // what signed before cred
+	fallback bool        // previous signs, for cred has not arrived at Maskinporten
 }
+
+// arrival is how long a key that was registered just now may be on its way:
+// Digdir says two minutes, and several have been seen.
+const arrival = 10 * time.Minute
 
 // Credential returns the credential as the files have it.
 func (s *fileSource) Credential(ctx context.Context) (*Credential, error) {
@@ -329,14 +337,44 @@ func (s *fileSource) credential(ctx context.Context, log *slog.Logger) (*Credent
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
 	if key == s.key {
+		if s.fallback && now.Sub(s.since) < arrival && s.previous.usable(now) == nil {
+			return s.previous, nil
+		}
 		return s.cred, nil
 	}
 	cred, err := fromKey(key, nil)
-	if err == nil {
-		s.key, s.cred = key, cred
+	if err != nil {
+		return nil, err
 	}
-	return cred, err
+	if s.accepted || s.previous == nil {
+		s.previous = s.cred
+	}
+	s.key, s.cred, s.since, s.accepted, s.fallback = key, cred, now, false, false
+	return cred, nil
+}
+
+// keyUnknown is told that Maskinporten does not know the key id of cred, and
+// reports whether the key before it signs instead: cred is new then, and has
+// never been accepted.
+func (s *fileSource) keyUnknown(cred *Credential) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cred == nil || cred != s.cred || s.accepted || s.previous == nil || time.Since(s.since) >= arrival {
+		return false
+	}
+	s.fallback = true
+	return true
+}
+
+// keyAccepted is told that Maskinporten has taken a grant of cred.
+func (s *fileSource) keyAccepted(cred *Credential) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cred == s.cred {
+		s.accepted, s.fallback, s.previous = true, false, nil
+	}
 }
 
 // loaded returns the credential that the files had when they were last asked

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -381,4 +382,51 @@ func TestReflectionFindsNoKey(t *testing.T) {
 			require.False(t, strings.Contains(text, secret), "%s shows %.12s…", what, secret)
 		}
 	}
+}
+
+// TestKeyThatHasNotArrived: a new key file whose key Maskinporten does not know yet costs no token: the key before it signs,
+// for ten minutes, and not for a key that has been accepted.
+func TestKeyThatHasNotArrived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "jwk.json")
+		write := func(kid string) { require.NoError(t, os.WriteFile(path, privateJWK(t, kid), 0o600)) }
+		known := map[string]bool{"gammel": true}
+		var kids []string
+		w := &wire{reply: func(_ int, g *sentGrant) (*http.Response, error) {
+			kid, _ := g.header["kid"].(string)
+			kids = append(kids, kid)
+			if !known[kid] {
+				return reply(400, `{"error":"invalid_grant","error_description":"Unknown key identifier (kid) for client."}`), nil
+			}
+			return reply(200, tokenJSON(120)), nil
+		}}
+		c := w.client(t, nil)
+		c.exchange.source = JWKFile(path)
+		n := 0
+		token := func() error {
+			n++
+			_, err := c.Token(t.Context(), Request{Scope: fmt.Sprint("s", n)})
+			return err
+		}
+		signed := func() []string { defer func() { kids = nil }(); return kids }
+
+		write("gammel")
+		require.NoError(t, token())
+		write("ny")
+		require.NoError(t, token())
+		require.NoError(t, token())
+		assert.Equal(t, []string{"gammel", "ny", "gammel", "gammel"}, signed())
+
+		time.Sleep(arrival)
+		require.ErrorIs(t, token(), ErrUnknownKey, "it has had its time")
+		assert.Equal(t, []string{"ny"}, signed())
+		known["ny"] = true
+		time.Sleep(time.Minute)
+		require.NoError(t, token())
+		assert.Equal(t, []string{"ny"}, signed())
+
+		delete(known, "ny")
+		require.ErrorIs(t, token(), ErrUnknownKey, "it was known, and has been removed")
+		assert.Equal(t, []string{"ny"}, signed())
+	})
 }

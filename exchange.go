@@ -86,6 +86,14 @@ func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) 
 			attempt()
 			x.tryOtherClock(err, &offset)
 		}
+		if files, ok := x.source.(*fileSource); ok {
+			if errors.Is(err, ErrUnknownKey) && files.keyUnknown(got.credential) {
+				attempt() // with the key before it
+			}
+			if err == nil {
+				files.keyAccepted(got.credential)
+			}
+		}
 		if err == nil {
 			x.clock.Accepted(offset)
 		}
