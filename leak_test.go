@@ -251,3 +251,36 @@ func tellError(err error) {
 		tell(x)
 	}
 }
+
+// An exchange may put what it was sent, or part of it, into its errors.
+func TestExchangeErrorsHoldNoEcho(t *testing.T) {
+	const token = "opaque-token-that-has-no-look-of-its-own"
+	secret("a token that was traded", token)
+	for reason, echo := range map[string]error{
+		"whole":    errors.New("refused " + token),
+		"part":     errors.New("refused " + token[5:25]),
+		"wrapped":  fmt.Errorf("%w: refused", fmt.Errorf("got %s", token)),
+		"a person": errors.New("refused 123456 78901"),
+		"lines":    errors.New("refused\r\nlevel=ERROR"),
+	} {
+		t.Run(reason, func(t *testing.T) {
+			w := &wire{reply: func(int, *sentGrant) (*http.Response, error) {
+				return reply(200, `{"access_token":"`+token+`","token_type":"Bearer","expires_in":120}`), nil
+			}}
+			_, err := w.client(t, nil).WithExchange(failingExchange{echo}).Token(t.Context(), Request{Scope: "s", PID: "12345678901"})
+			require.Error(t, err)
+			for all := []error{err}; len(all) > 0; all = append(all[1:], unwrapped(all[0])...) {
+				require.NotContains(t, all[0].Error(), token[5:25])
+				require.NotContains(t, all[0].Error(), "78901")
+				require.NotContains(t, all[0].Error(), "\n")
+			}
+			tellError(err)
+		})
+	}
+}
+
+type failingExchange struct{ err error }
+
+func (x failingExchange) Exchange(context.Context, *http.Client, *Token, Request) (ExchangedToken, error) {
+	return ExchangedToken{}, x.err
+}

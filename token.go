@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -311,40 +310,19 @@ func (x *trade) wrapError(r *Request, t *Token, err error) error {
 	if t != nil {
 		secrets = append(secrets, t.AccessToken())
 	}
-	text := strings.TrimPrefix(redact.Secrets(err.Error(), secrets...), "maskinporten: ")
+	text := strings.TrimPrefix(redact.Clean(err.Error(), 2000, secrets...), "maskinporten: ")
 	if !strings.Contains(text, fmt.Sprintf("scope %q", r.Scope)) {
 		text = fmt.Sprintf("%s: %s", x.requestInfo(r), text)
 	}
 	text = "maskinporten: " + text
-	failed := &exchangeError{text: text, err: err}
+	failed := &exchangeError{text: text, err: redact.Error(err, secrets...)}
 	var network net.Error
 	failed.temporary = errors.Is(err, ErrUnavailable) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
 	var paced interface{ RetryAfter() time.Duration }
 	if errors.As(err, &paced) {
 		failed.retryAfter = paced.RetryAfter()
 	}
-	if holdsAny(err, secrets) {
-		failed.err = errors.New(strings.TrimPrefix(text, "maskinporten: "))
-	}
 	return failed
-}
-
-// holdsAny reports whether err, or an error in it, has one of the secrets in
-// its text.
-func holdsAny(err error, secrets []string) bool {
-	for _, secret := range secrets {
-		if strings.Contains(err.Error(), secret) {
-			return true
-		}
-	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		inner := e.Unwrap()
-		return inner != nil && holdsAny(inner, secrets)
-	case interface{ Unwrap() []error }:
-		return slices.ContainsFunc(e.Unwrap(), func(inner error) bool { return inner != nil && holdsAny(inner, secrets) })
-	}
-	return false
 }
 
 // storeKeys name and seal the tokens of one client with one credential. Whoever

@@ -96,12 +96,12 @@ func (x Exchange) trade(ctx context.Context, hc *http.Client, t *maskinporten.To
 	req.Header.Set("Accept", "text/plain, application/json")
 	resp, err := hc.Do(req)
 	if err != nil {
-		return none, because(endpoint.Explain(err, address, hc))
+		return none, because(endpoint.Explain(err, address, hc, secrets(t, r)...))
 	}
 	defer resp.Body.Close()
 	body, err := endpoint.ReadBody(resp.Body)
 	if err != nil {
-		return none, because(endpoint.Explain(err, address, hc))
+		return none, because(endpoint.Explain(err, address, hc, secrets(t, r)...))
 	}
 	if resp.StatusCode != http.StatusOK {
 		said := endpoint.ParseRefusal(resp.StatusCode, resp.Header, body, time.Now(), secrets(t, r)...)

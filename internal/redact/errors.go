@@ -47,7 +47,7 @@ func Error(err error, secrets ...string) error {
 // maxText, so that there is room for what is said around it.
 const (
 	maxText = 200
-	maxLine = 1000
+	maxLine = 4000
 )
 
 // harmless reports whether nothing in err would be changed.
