@@ -288,16 +288,35 @@ func TestSameSizeAndTime(t *testing.T) {
 	assert.Equal(t, theirs, d.subject(source))
 }
 
-// hanging makes the files of source hang until wake is called.
-func hanging(source *File) (wake func(), reads *atomic.Int32) {
-	read, hang := source.read, make(chan struct{})
-	reads = new(atomic.Int32)
+// gate makes the files of a source hang until it is opened.
+type gate struct {
+	shut  atomic.Pointer[chan struct{}]
+	reads atomic.Int32
+}
+
+func newGate(source *File) *gate {
+	g, read := new(gate), source.read
 	source.read = func() ([][]byte, error) {
-		reads.Add(1)
-		<-hang
+		g.reads.Add(1)
+		if shut := g.shut.Load(); shut != nil {
+			<-*shut
+		}
 		return read()
 	}
-	return func() { close(hang) }, reads
+	g.close()
+	return g
+}
+
+func (g *gate) close() {
+	g.reads.Store(0)
+	shut := make(chan struct{})
+	g.shut.Store(&shut)
+}
+
+// around lets new reads pass; those that hang go on hanging until wake is called.
+func (g *gate) around() (wake func()) {
+	shut := g.shut.Swap(nil)
+	return func() { close(*shut) }
 }
 
 // TestFilesThatHang: a mount that does not answer obeys the caller's context, costs no token while there is a key, leaves
@@ -307,8 +326,7 @@ func TestFilesThatHang(t *testing.T) {
 		d := newSecretDir(t)
 		d.write("key.pem", bundle(t, "key", "leaf"), longAgo)
 		source := NewFile(loadPEM, d.file("key.pem"))
-		healthy := source.read
-		wake, reads := hanging(source)
+		gate := newGate(source)
 
 		// Nothing has been read: the caller's context is obeyed, and without one there is an end, too.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -325,15 +343,14 @@ func TestFilesThatHang(t *testing.T) {
 			_, err = source.Key(context.Background(), quiet)
 			require.Error(t, err)
 		}
-		assert.LessOrEqual(t, reads.Load(), int32(maxHanging+1))
+		assert.LessOrEqual(t, gate.reads.Load(), int32(maxHanging+1))
 
-		wake()
+		gate.around()()
 		synctest.Wait()
 		assert.Equal(t, ours, d.subject(source))
 
 		// There is a key: it is used soon, and the log says so once.
-		source.read = healthy
-		wake, reads = hanging(source)
+		gate.close()
 		start = time.Now()
 		assert.Equal(t, ours, d.subject(source))
 		assert.Equal(t, maxWaitWithKey, time.Since(start))
@@ -341,12 +358,11 @@ func TestFilesThatHang(t *testing.T) {
 		for range 20 {
 			assert.Equal(t, ours, d.subject(source))
 		}
-		assert.LessOrEqual(t, reads.Load(), int32(maxHanging+1))
+		assert.LessOrEqual(t, gate.reads.Load(), int32(maxHanging+1))
 
 		d.write("key.pem", bundle(t, "other", "otherleaf"), longAgo)
-		wake()
+		gate.around()()
 		synctest.Wait()
-		source.read = healthy
 		assert.Equal(t, theirs, d.subject(source))
 	})
 }
@@ -357,13 +373,12 @@ func TestReplacedWhileOneHangs(t *testing.T) {
 		d := newSecretDir(t)
 		d.write("key.pem", bundle(t, "key", "leaf"), longAgo)
 		source := NewFile(loadPEM, d.file("key.pem"))
-		healthy := source.read
-		wake, _ := hanging(source)
-		defer wake()
+		gate := newGate(source)
 		_, err := source.Key(t.Context(), quiet)
 		require.Error(t, err)
-		source.read = healthy
+		wake := gate.around()
 		assert.Equal(t, ours, d.subject(source))
+		wake()
 	})
 }
 
