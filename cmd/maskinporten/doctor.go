@@ -10,6 +10,8 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/console"
 	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/doctor"
+	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/settings"
+	"github.com/maskinporten-go/maskinporten/selfservice"
 )
 
 func (t *tool) doctorCommand() *cobra.Command {
@@ -17,6 +19,7 @@ func (t *tool) doctorCommand() *cobra.Command {
 		named   []string
 		offline bool
 		failOn  string
+		admin   string
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -35,27 +38,32 @@ Another is named by its URL; NAME=URL is one of these at another address.`,
 			if failOn != "failed" && failOn != "warning" {
 				return usageError{errors.New("--fail-on is failed or warning")}
 			}
-			return t.doctor(cmd.Context(), named, offline, failOn == "warning")
+			return t.doctor(cmd.Context(), named, admin, offline, failOn == "warning")
 		},
 	}
 	t.clientFlags(cmd)
 	cmd.Flags().StringArrayVar(&named, "api", nil, "`NAME|URL` of an API to reach; may be repeated")
+	cmd.Flags().StringVar(&admin, "admin-env-file", "", "`FILE` of variables of an admin client, to have the registration looked at")
 	cmd.Flags().BoolVar(&offline, "offline", false, "look at what needs no network")
 	cmd.Flags().StringVar(&failOn, "fail-on", "failed", "`failed|warning`: what makes the exit status other than 0")
 	return cmd
 }
 
-func (t *tool) doctor(ctx context.Context, named []string, offline, warnings bool) error {
-	settings, err := t.settings()
+func (t *tool) doctor(ctx context.Context, named []string, adminFile string, offline, warnings bool) error {
+	admin, err := t.adminOf(ctx, adminFile)
 	if err != nil {
 		return err
 	}
-	env, _ := settings.KnownEnvironment()
+	configured, err := t.settings()
+	if err != nil {
+		return err
+	}
+	env, _ := configured.KnownEnvironment()
 	apis, err := knownAPIs(named, env)
 	if err != nil {
 		return usageError{err}
 	}
-	o := doctor.Options{Settings: settings, APIs: apis, Offline: offline, Timeout: t.timeout}
+	o := doctor.Options{Settings: configured, APIs: apis, Admin: admin, Offline: offline, Timeout: t.timeout}
 	waiting := func(id string) { t.console.Progress("%s …", id) }
 	report := doctor.Run(ctx, o, waiting, func(s doctor.Step) {
 		t.console.Progress("")
@@ -74,6 +82,22 @@ func (t *tool) doctor(ctx context.Context, named []string, offline, warnings boo
 		return exitError(status)
 	}
 	return nil
+}
+
+// adminOf is the client of the self-service API that a file describes, if any.
+func (t *tool) adminOf(ctx context.Context, file string) (*selfservice.Client, error) {
+	if file == "" {
+		return nil, nil
+	}
+	config, address, err := settings.Another(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	client, err := maskinporten.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return selfservice.New(client, selfservice.Options{BaseURL: address})
 }
 
 // looks are how a status stands out on a terminal.

@@ -75,3 +75,58 @@ func TestSelfServiceStory(t *testing.T) {
 		t.Errorf("%d integrations, %v", len(list.Integrations), err)
 	}
 }
+
+// The step self-service reads how the client is registered, as an admin.
+func TestDoctorSelfService(t *testing.T) {
+	s := newSetup(t)
+	fake := s.fakeServer()
+	s.client(fake.WellKnownURL(), maskinportentest.Certificate{})
+	var variables strings.Builder
+	for _, name := range []string{"WELL_KNOWN_URL", "CLIENT_ID", "KEYSTORE_PATH", "KEYSTORE_PASSWORD"} {
+		variables.WriteString("MASKINPORTEN_" + name + "=" + s.env["MASKINPORTEN_"+name] + "\n")
+	}
+	variables.WriteString("MASKINPORTEN_SELF_SERVICE_URL=" + fake.SelfService().URL() + "\n")
+	admin := s.file("admin.env", []byte(variables.String()))
+
+	s.env["MASKINPORTEN_SELF_SERVICE_URL"] = fake.SelfService().URL()
+	made := s.run("clients", "create", "--name", "Pensjon", "--scope", "skatteetaten:inntekt")
+	id := regexp.MustCompile(`[0-9a-f-]{36}`).FindString(made.stdout)
+	if r := s.run("keys", "rotate", id, "--key-file", "client.jwk"); r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	for _, name := range []string{"KEYSTORE_PASSWORD", "SELF_SERVICE_URL"} {
+		delete(s.env, "MASKINPORTEN_"+name)
+	}
+	s.env["MASKINPORTEN_CLIENT_ID"], s.env["MASKINPORTEN_KEYSTORE_PATH"] = id, filepath.Join(s.dir, "client.jwk")
+
+	step := func(args ...string) (status, summary string, exit int) {
+		t.Helper()
+		r := s.run(append([]string{"doctor", "-o", "json", "--admin-env-file", admin}, args...)...)
+		var report struct {
+			Steps []struct{ ID, Status, Summary string }
+		}
+		if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+			t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+		}
+		for _, s := range report.Steps {
+			if s.ID == "self-service" {
+				return s.Status, s.Summary, r.status
+			}
+		}
+		t.Fatal("there is no step self-service")
+		return "", "", 0
+	}
+	if status, summary, exit := step(); status != "ok" || exit != 0 || !strings.Contains(summary, "days left") {
+		t.Errorf("%s: %s (exit status %d)", status, summary, exit)
+	}
+	if status, summary, _ := step("--scope", "nav:aareg/v1/arbeidsforhold/otp"); status != "failed" || !strings.Contains(summary, "is not on the client") {
+		t.Errorf("%s: %s", status, summary)
+	}
+	if status, summary, exit := step("--kid", "another"); status != "failed" || !strings.Contains(summary, `"another" is not registered`) || exit != 3 {
+		t.Errorf("%s: %s (exit status %d)", status, summary, exit)
+	}
+	fake.SelfService().Fail(maskinportentest.Fault{Status: 500})
+	if status, _, exit := step(); status != "failed" || exit != 4 {
+		t.Errorf("%s (exit status %d)", status, exit)
+	}
+}

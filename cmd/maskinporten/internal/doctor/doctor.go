@@ -5,7 +5,7 @@
 //	   │                                     │
 //	   └────► dns ─► proxy ─► tcp ─► clock ─► tls ─► metadata ─► jwks
 //	                                         │
-//	                                         └─► token ─► claims, delegation      api
+//	                                         └─► token ─► claims, delegation      self-service, api
 //
 // Steps that do not need each other run side by side, and are reported in a
 // fixed order. A step that needs one that failed is skipped, so that the first
@@ -21,6 +21,7 @@ import (
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/settings"
 	"github.com/maskinporten-go/maskinporten/internal/endpoint"
+	"github.com/maskinporten-go/maskinporten/selfservice"
 )
 
 // Status is how a step went.
@@ -79,6 +80,10 @@ type Options struct {
 
 	// APIs are those to reach.
 	APIs []API
+
+	// Admin reads how the client is registered; nil if no admin client is
+	// configured.
+	Admin *selfservice.Client
 
 	// Offline leaves out what needs a network.
 	Offline bool
@@ -211,6 +216,7 @@ func (x *examination) stages() []stage {
 		{id: "token", needs: []string{"config", "keystore", "clock", "tls", "certificate", "environment", "metadata"}, run: x.token},
 		{id: "claims", needs: []string{"token", "jwks"}, after: []string{"delegation"}, run: x.claims},
 		{id: "delegation", needs: []string{"token"}, run: x.delegation},
+		{id: "self-service", needs: []string{"config", "keystore", "tls"}, after: []string{"clock", "token"}, run: one(x.selfService)},
 		{id: "api", after: []string{"config", "clock"}, run: x.api},
 	}
 }

@@ -25,16 +25,22 @@ const (
 	varTokenURL       = "MASKINPORTEN_TOKEN_ENDPOINT"
 	varJWKSURL        = "MASKINPORTEN_JWKS_URI"
 	varWellKnown      = "MASKINPORTEN_WELL_KNOWN_URL"
-	varClientID       = "MASKINPORTEN_CLIENT_ID"
+	varClientID       = ClientID
 	varKeystore       = "MASKINPORTEN_KEYSTORE_PATH"
 	varKeystoreBase64 = "MASKINPORTEN_KEYSTORE_BASE64"
 	varPEM            = "MASKINPORTEN_CLIENT_PEM"
 	varJWK            = "MASKINPORTEN_CLIENT_JWK"
 	varPassword       = "MASKINPORTEN_KEYSTORE_PASSWORD"
 	varPasswordFile   = "MASKINPORTEN_KEYSTORE_PASSWORD_FILE"
-	varKeyID          = "MASKINPORTEN_KEY_ID"
+	varKeyID          = KeyID
 	varScopes         = "MASKINPORTEN_SCOPES"
 	varConsumerOrg    = "MASKINPORTEN_CONSUMER_ORG"
+)
+
+// The variables of the client's id and of its key's.
+const (
+	ClientID = "MASKINPORTEN_CLIENT_ID"
+	KeyID    = "MASKINPORTEN_KEY_ID"
 )
 
 // SelfService is the variable with the address of the self-service API, where
@@ -196,6 +202,36 @@ func (s *Settings) Config(ctx context.Context) (maskinporten.Config, error) {
 	}
 	s.SetEnvironment(env)
 	return maskinporten.ConfigFromEnv()
+}
+
+// Another returns the client of another file of variables, and the address of
+// the self-service API in it. What this process has of such variables does not
+// count, and is as before afterwards.
+func Another(ctx context.Context, path string) (config maskinporten.Config, selfServiceURL string, err error) {
+	const prefix = "MASKINPORTEN_"
+	before := make(map[string]string)
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
+			before[name] = value
+			os.Unsetenv(name)
+		}
+	}
+	defer func() {
+		for _, entry := range os.Environ() {
+			if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
+				os.Unsetenv(name)
+			}
+		}
+		for name, value := range before {
+			os.Setenv(name, value)
+		}
+	}()
+	s, err := Flags{EnvFile: path}.Load(func() (string, error) { return "", errors.New("no password is read for it") })
+	if err != nil {
+		return config, "", err
+	}
+	config, err = s.Config(ctx)
+	return config, os.Getenv(SelfService), err
 }
 
 // SetEnvironment has the library take env, which metadata described.
