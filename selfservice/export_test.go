@@ -7,13 +7,16 @@ import (
 	"time"
 )
 
-// UseSmallKeys has rotations take short keys from a pool, since tests need
-// many of them. The ids are new each time.
+// SmallKey is a short key from a pool, under a new id: tests need many keys.
+func SmallKey() (*PrivateKey, error) {
+	return privateKey(pool[next.Add(1)%int64(len(pool))], newUUID(), time.Time{}), nil
+}
+
+var next atomic.Int64
+
+// UseSmallKeys has rotations take short keys.
 func UseSmallKeys() (restore func()) {
-	var next atomic.Int64
-	newKey = func() (*PrivateKey, error) {
-		return privateKey(pool[next.Add(1)%int64(len(pool))], newUUID(), time.Time{}), nil
-	}
+	newKey = SmallKey
 	return func() { newKey = NewKey }
 }
 

@@ -90,6 +90,7 @@ func (h *house) works(t *testing.T, reason string) {
 }
 
 func TestRotate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		h.fake.SelfService().SetArrival(2 * time.Minute)
@@ -118,6 +119,7 @@ func TestRotate(t *testing.T) {
 func TestRotateUnderLoad(t *testing.T) {
 	for _, arrival := range []time.Duration{0, 30 * time.Second, 180 * time.Second} {
 		t.Run(arrival.String(), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				h := newHouse(t)
 				h.fake.SetTokenLifetime(2 * time.Second)
@@ -226,6 +228,7 @@ func (s crashingState) Save(ctx context.Context, data []byte) error {
 // Whatever a rotation was doing when it ended, the client has a working key at
 // once, and the next run ends where an undisturbed one does.
 func TestRotateCrashes(t *testing.T) {
+	t.Parallel()
 	for at := 1; !t.Failed(); at++ {
 		ended := false
 		for _, after := range []bool{false, true} {
@@ -271,6 +274,7 @@ func TestRotateCrashes(t *testing.T) {
 
 // Two rotators at once do no harm, be it with one state or with two.
 func TestTwoRotators(t *testing.T) {
+	t.Parallel()
 	for _, shared := range []bool{true, false} {
 		t.Run(fmt.Sprintf("shared=%v", shared), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -300,10 +304,11 @@ func TestTwoRotators(t *testing.T) {
 
 // A change by somebody else between reading and writing is not lost.
 func TestRotateBesideAnotherWriter(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		old := h.kids(t)[0]
-		theirs, err := selfservice.NewKey()
+		theirs, err := selfservice.SmallKey()
 		require.NoError(t, err)
 		hc, once := h.fake.HTTPClient(), sync.Once{}
 		api := h.newAPI(t, &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -335,10 +340,11 @@ func newest(kids []string, not string) string {
 }
 
 func TestRotateFiveKeys(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		for range selfservice.MaxKeys - 1 {
-			key, err := selfservice.NewKey()
+			key, err := selfservice.SmallKey()
 			require.NoError(t, err)
 			_, err = h.api.RegisterKey(t.Context(), h.clientID, key.Public())
 			require.NoError(t, err)
@@ -346,7 +352,7 @@ func TestRotateFiveKeys(t *testing.T) {
 		_, err := h.api.Rotate(t.Context(), h.rotation)
 		require.ErrorIs(t, err, selfservice.ErrTooManyKeys)
 		assert.NoFileExists(t, h.file+".rotation", "nothing was begun")
-		key, err := selfservice.NewKey()
+		key, err := selfservice.SmallKey()
 		require.NoError(t, err)
 		_, err = h.api.RegisterKey(t.Context(), h.clientID, key.Public())
 		require.ErrorIs(t, err, selfservice.ErrTooManyKeys)
@@ -360,6 +366,7 @@ func TestRotateFiveKeys(t *testing.T) {
 
 // A key that Maskinporten never takes is removed again.
 func TestRotateGoesBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		before := h.kids(t)
@@ -374,6 +381,7 @@ func TestRotateGoesBack(t *testing.T) {
 
 // What was published must have arrived before the old key goes.
 func TestRotateKeepsAKeyInUse(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		old := h.kids(t)[0]
@@ -394,6 +402,7 @@ func TestRotateKeepsAKeyInUse(t *testing.T) {
 }
 
 func TestRotateWhenDue(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		for _, tt := range []struct {
@@ -421,6 +430,7 @@ func TestRotateWhenDue(t *testing.T) {
 // The admin client's own key is renewed as any other, and never removed while
 // it signs with it.
 func TestRotateOwnKey(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t)
 		own := maskinportentest.DefaultClientID
