@@ -8,7 +8,8 @@ import (
 
 // Each command explains itself, with an example.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "doctor", "inspect", "token", "delegations", "convert", "keys", "keys new", "fake", "version"} {
+	for _, command := range []string{"", "doctor", "inspect", "token", "delegations", "convert", "keys", "keys new", "keys list", "keys register", "keys rotate", "keys remove",
+		"clients", "clients list", "clients show", "clients create", "clients scopes", "clients scopes add", "clients scopes remove", "clients deactivate", "fake", "version"} {
 		s := newSetup(t)
 		r := s.run(append(strings.Fields(command), "--help")...)
 		if r.status != 0 || r.stderr != "" || !strings.Contains(r.stdout, "Examples:") {
