@@ -58,22 +58,26 @@ func render(faulty, control *world, counts map[string]int, p peaks, stalls []sta
 		ok = false
 		fmt.Printf("\n%d goroutines, over the bound of %d\n", p.goroutines, most)
 	}
-	kinds, first, own := make(map[string]int), make(map[string]violation), 0
-	for _, v := range faulty.violations {
-		if shared(v, control.violations) || near(v, stalls) {
-			continue
-		}
-		own++
+	own := slices.DeleteFunc(slices.Clone(faulty.violations), func(v violation) bool {
+		return shared(v, control.violations) || near(v, stalls)
+	})
+	fmt.Printf("\nviolations that are not the machine's: %d\n", len(own))
+	list(own)
+	fmt.Printf("\nviolations of the control: %d\n", len(control.violations))
+	list(control.violations)
+	return ok && len(own) == 0
+}
+
+// list prints each kind of violation once.
+func list(violations []violation) {
+	kinds := make(map[string][]violation)
+	for _, v := range violations {
 		kind := digits.ReplaceAllString(v.what, "#")
-		if kinds[kind]++; kinds[kind] == 1 {
-			first[kind] = v
-		}
+		kinds[kind] = append(kinds[kind], v)
 	}
-	fmt.Printf("\nviolations that are not the machine's: %d\n", own)
-	for kind, n := range kinds {
-		fmt.Printf("%d times, first at %s: %s\n", n, first[kind].at.Format("15:04:05.000"), first[kind].what)
+	for _, same := range kinds {
+		fmt.Printf("%d times, first at %s: %s\n", len(same), same[0].at.Format("15:04:05.000"), same[0].what)
 	}
-	return ok && own == 0
 }
 
 var digits = regexp.MustCompile(`[0-9.]+(ms|µs|s)?`)

@@ -196,6 +196,7 @@ func (w *world) verify(key int) {
 	case err == nil:
 		w.verified.Add(1)
 	case !ok || time.Until(token.ends) <= 0: // its key may be gone as well
+	case errors.Is(err, resourceserver.ErrTokenExpired): // its exp is a whole second, and up to one earlier
 	case errors.Is(err, resourceserver.ErrTokenInvalid):
 		w.violate(start, "a good token was found invalid: %v", err)
 	default:
