@@ -208,11 +208,6 @@ func TestGrantOnTheWire(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func cutLast(s string) (string, string, bool) {
-	i := strings.LastIndexByte(s, '.')
-	return s[:i], s[i+1:], true
-}
-
 func TestKeyIDInsteadOfChain(t *testing.T) {
 	w := &wire{reply: ok}
 	c := w.client(t, nil)

@@ -24,7 +24,7 @@ var (
 	_ func(context.Context, *http.Client, string) (maskinporten.Environment, error)                  = maskinporten.Discover
 	_ func() (maskinporten.Config, error)                                                            = maskinporten.ConfigFromEnv
 	_ func() (maskinporten.Request, error)                                                           = maskinporten.RequestFromEnv
-	_                                                                                                = []maskinporten.Environment{maskinporten.Prod, maskinporten.Test, maskinporten.Ver2} //lint:ignore SA1019 it stays for programs that name it
+	_                                                                                                = []maskinporten.Environment{maskinporten.Prod, maskinporten.Test, maskinporten.Ver2}
 	_ maskinporten.CredentialSource                                                                  = (*maskinporten.Credential)(nil)
 	_ func([]byte, string) (*maskinporten.Credential, error)                                         = maskinporten.LoadPKCS12
 	_ func(...[]byte) (*maskinporten.Credential, error)                                              = maskinporten.LoadPEM
@@ -50,7 +50,7 @@ var (
 	_ func(*maskinporten.TokenSource, context.Context) (*maskinporten.Token, error)                  = (*maskinporten.TokenSource).TokenContext
 	_ oauth2.TokenSource                                                                             = (*maskinporten.TokenSource)(nil)
 	_ http.RoundTripper                                                                              = (*maskinporten.Transport)(nil)
-	_                                                                                                = maskinporten.Request{Scope: "", ConsumerOrg: "", Resource: "", PID: "", OnBehalfOf: "", SystemUser: maskinporten.SystemUser{OrgNumber: "", ExternalRef: ""}, Consent: maskinporten.Consent{ID: "", From: ""}} //lint:ignore SA1019 it stays until Digdir removes it
+	_                                                                                                = maskinporten.Request{Scope: "", ConsumerOrg: "", Resource: "", PID: "", OnBehalfOf: "", SystemUser: maskinporten.SystemUser{OrgNumber: "", ExternalRef: ""}, Consent: maskinporten.Consent{ID: "", From: ""}}
 	_ func(*maskinporten.Token) string                                                               = (*maskinporten.Token).AccessToken
 	_ func(*maskinporten.Token) time.Time                                                            = (*maskinporten.Token).Expiry
 	_ func(*maskinporten.Token) string                                                               = (*maskinporten.Token).Scope

@@ -100,7 +100,7 @@ func (p *proxy) set(l line) {
 	p.line = l
 }
 
-// track tells whether the proxy is still up.
+// track reports whether the proxy is still up.
 func (p *proxy) track(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

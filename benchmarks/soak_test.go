@@ -295,7 +295,7 @@ func (e *soakEndpoint) api(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// lived tells whether some one token was to be had all the time from start to
+// lived reports whether some one token was to be had all the time from start to
 // end, or all but a moment.
 func (e *soakEndpoint) lived(start, end time.Time) bool {
 	const moment = 50 * time.Millisecond

@@ -30,7 +30,6 @@ type SelfService struct {
 
 	mu       sync.Mutex
 	arrival  time.Duration
-	total    int
 	requests []SelfServiceRequest
 }
 
