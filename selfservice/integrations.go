@@ -353,7 +353,7 @@ func (c *Client) Deactivate(ctx context.Context, clientID string) error {
 	if err != nil {
 		return err
 	}
-	if clientID == c.admin.ClientID() {
+	if c.isAdmin(clientID) {
 		return invalid("clientID", "is the admin client's own: deactivating it would lock it out")
 	}
 	return c.do(ctx, call{doing: "deactivate integration " + clientID, method: http.MethodDelete, path: path, scope: scopeModify}, nil)

@@ -202,7 +202,7 @@ func (c *Client) RemoveKey(ctx context.Context, clientID, kid string) ([]Key, er
 
 // signsWith reports whether the admin client signs with the key kid of clientID.
 func (c *Client) signsWith(ctx context.Context, clientID, kid string) (bool, error) {
-	if clientID != c.admin.ClientID() {
+	if !c.isAdmin(clientID) {
 		return false, nil
 	}
 	cred, err := c.admin.Credential(ctx)

@@ -253,7 +253,7 @@ func (c *Client) prove(ctx context.Context, r Rotation, p *progress) error {
 	if err != nil {
 		return err
 	}
-	if r.Scope == "" && r.ClientID != c.admin.ClientID() {
+	if r.Scope == "" && !c.isAdmin(r.ClientID) {
 		integration, err := c.Integration(ctx, r.ClientID)
 		if err != nil {
 			return err
@@ -314,7 +314,7 @@ func (c *Client) probe(ctx context.Context, r Rotation, key *PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	if r.ClientID != c.admin.ClientID() {
+	if !c.isAdmin(r.ClientID) {
 		_, err = fresh.Token(ctx, maskinporten.Request{Scope: r.Scope})
 		return err
 	}

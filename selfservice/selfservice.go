@@ -112,6 +112,11 @@ func New(client *maskinporten.Client, o Options) (*Client, error) {
 	return c, nil
 }
 
+// isAdmin reports whether a client id is the admin client's own.
+func (c *Client) isAdmin(clientID string) bool {
+	return c != nil && c.admin != nil && clientID == c.admin.ClientID()
+}
+
 // String names the address and the admin client.
 func (c *Client) String() string {
 	if c == nil {

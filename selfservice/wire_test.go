@@ -283,6 +283,21 @@ func TestBadInput(t *testing.T) {
 	assert.Empty(t, script.requests)
 }
 
+// A Client that was not made with New says so, and does not panic.
+func TestZeroClient(t *testing.T) {
+	for _, c := range []*selfservice.Client{nil, {}} {
+		_, list := c.Integrations(t.Context(), false)
+		_, update := c.Update(t.Context(), clientID, nil)
+		_, remove := c.RemoveKey(t.Context(), clientID, "kid")
+		_, rotate := c.Rotate(t.Context(), selfservice.KeyFile(clientID, "key.jwk"))
+		for _, err := range []error{list, update, remove, rotate, c.Deactivate(t.Context(), clientID)} {
+			var field *maskinporten.FieldError
+			assert.ErrorAs(t, err, &field)
+		}
+		assert.NotPanics(t, func() { _ = fmt.Sprint(c) })
+	}
+}
+
 func TestNew(t *testing.T) {
 	fake := maskinportentest.New()
 	admin, err := maskinporten.New(fake.Config())
