@@ -31,9 +31,10 @@ exec "$@"
 const healthy = `
 ip addr add 139.105.36.132/32 dev lo
 ip route add 20.100.51.0/24 dev lo
+rm -f fake.log # of a run before
 "$1" fake --listen 139.105.36.132:443 --url https://test.maskinporten.no --tls --write-env fake.env >/dev/null 2>fake.log &
 fake=$!
-while ! grep -q "answers at" fake.log; do sleep 0.05; done
+while ! grep -qs "answers at" fake.log; do sleep 0.05; done
 status=0
 "$@" || status=$?
 kill $fake
@@ -111,7 +112,7 @@ func TestNames(t *testing.T) {
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			s := newSetup(t)
-			s.isolate(`if [ -n "$TEST_DNS" ]; then "$TEST_BINARY" >dns.log 2>&1 & dns=$!; while ! grep -q ready dns.log; do sleep 0.05; done; fi
+			s.isolate(`if [ -n "$TEST_DNS" ]; then "$TEST_BINARY" >dns.log 2>&1 & dns=$!; while ! grep -qs ready dns.log; do sleep 0.05; done; fi
 status=0
 "$@" || status=$?
 [ -z "$dns" ] || kill $dns
