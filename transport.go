@@ -360,10 +360,14 @@ func saysInvalidToken(headers []string) bool {
 }
 
 // challengeValue reads a token or a quoted string, and returns what follows it.
+// Scopes and URLs hold characters that must be quoted, and often are not.
 func challengeValue(s string) (value, rest string) {
 	if !strings.HasPrefix(s, `"`) {
-		rest = strings.TrimLeftFunc(s, inChallengeWord)
-		return s[:len(s)-len(rest)], strings.TrimLeft(rest, "=") // the padding of a token68
+		end := strings.IndexAny(s, " \t,")
+		if end < 0 {
+			end = len(s)
+		}
+		return s[:end], s[end:]
 	}
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
