@@ -96,11 +96,12 @@ func withoutParts(s, secret string) string {
 }
 
 // Persons returns s without numbers of eleven digits, as Norwegian national
-// identity numbers are, also those with a blank after the date. Digits that
-// are part of a longer number or a word, such as a trace id, stay.
+// identity numbers are, also those with a blank, a dot or a dash after the date
+// or within it. Digits that are part of a longer number or a word, such as a
+// trace id, stay.
 func Persons(s string) string {
 	return personLike.ReplaceAllStringFunc(s, func(match string) string {
-		if isPerson(strings.ReplaceAll(match, " ", "")) {
+		if isPerson(separators.ReplaceAllString(match, "")) {
 			return Hidden
 		}
 		return match
@@ -108,7 +109,10 @@ func Persons(s string) string {
 }
 
 // personLike takes in whole words, so that it finds no part of one.
-var personLike = regexp.MustCompile(`[0-9]{6} [0-9]{5}(?:[\pL\pN]+)?|[\pL\pN]+`)
+var (
+	personLike = regexp.MustCompile(`[0-9]{2}[ .]?[0-9]{2}[ .]?[0-9]{2}[ .\p{Pd}]{0,3}[0-9]{3} ?[0-9]{2}(?:[\pL\pN]+)?|[\pL\pN]+`)
+	separators = regexp.MustCompile(`[ .\p{Pd}]`)
+)
 
 func isPerson(s string) bool {
 	return len(s) == 11 && strings.Trim(s, "0123456789") == ""
