@@ -188,3 +188,34 @@ type constant maskinporten.ExchangedToken
 func (c constant) Exchange(context.Context, *http.Client, *maskinporten.Token, maskinporten.Request) (maskinporten.ExchangedToken, error) {
 	return maskinporten.ExchangedToken(c), nil
 }
+
+// Nor can it put lines of its own into a log, or persons nobody knows of, be it
+// in what its error unwraps to; what is found in the error is found still.
+func TestErrorsOfAnExchangeAreCleaned(t *testing.T) {
+	var calls atomic.Int64
+	own := errors.New("own")
+	c := newClient(t, maskinportentest.New()).WithExchange(&swap{"a", &calls, func(*maskinporten.Token) error {
+		return fmt.Errorf("echo: %w\nlevel=INFO all is well %w", errors.New("\x1b[31mfor 259229-47409 by eyJhbGciOiJSUzI1NiJ9.eyJqdGkiOiIxIn0.c2ln"), own)
+	}})
+	_, err := c.Token(t.Context(), maskinporten.Request{Scope: "a:b"})
+	require.ErrorIs(t, err, own)
+	var walk func(error)
+	walk = func(err error) {
+		if err == nil {
+			return
+		}
+		for _, foreign := range []string{"\n", "\x1b", "259229", "eyJ"} {
+			require.NotContains(t, err.Error(), foreign)
+		}
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			walk(e.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, inner := range e.Unwrap() {
+				walk(inner)
+			}
+		}
+	}
+	walk(err)
+	require.NotContains(t, c.Stats().LastError, "\n")
+}
