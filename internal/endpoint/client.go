@@ -117,6 +117,9 @@ func CheckURL(raw string) (problem string) {
 		return "is missing: give its https URL"
 	}
 	shown := strconv.Quote(redact.Cut(redact.Secrets(raw), 100))
+	if strings.Contains(raw, "@") {
+		shown = redact.Hidden // a password may stand before it
+	}
 	u, err := url.Parse(raw)
 	switch {
 	case strings.ContainsFunc(raw, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }):

@@ -38,6 +38,8 @@ func TestCheckURL(t *testing.T) {
 		"https://x/#a":                 "has a query or a fragment",
 		"https://x/token\n":            `holds white space: "https://x/token\n"`,
 		" https://x/token":             `holds white space: " https://x/token"`,
+		"https://u:secret@x/token\n":   "holds white space",
+		"u:secret@x/token":             "does not begin with https://",
 		"https://x/\x00":               "holds white space",
 	} {
 		got := CheckURL(raw)
