@@ -239,6 +239,7 @@ func fingerprint(files [][]byte, err error) string {
 		return "error: " + err.Error()
 	}
 	var seen strings.Builder
+	seen.WriteString("read ") // also if there are none
 	for _, file := range files {
 		fmt.Fprintf(&seen, "%d:%x ", len(file), maphash.Bytes(seed, file))
 	}

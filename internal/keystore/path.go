@@ -103,10 +103,10 @@ func (l pathList) explain(path string, err error) error {
 		err = pathErr.Err
 	}
 	switch trimmed, what := strings.TrimSpace(path), contentOf(path); {
-	case path == "":
+	case trimmed == "":
 		return errors.New("the path is empty")
 	case exists(path):
-	case trimmed != path && exists(trimmed):
+	case trimmed != path && (exists(trimmed) || looksLikePath(trimmed)):
 		return fmt.Errorf("%q: %w: there is white space around the path", path, err)
 	case what != "":
 		return fmt.Errorf("%w: it looks like the content of a key, not a path; use %s", err, what)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"reflect"
 
 	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
@@ -106,12 +107,15 @@ func payForRSA(pkcs1 []byte, budget *p12.Budget) error {
 
 // checkKey reports why Maskinporten would not take what a signer signs.
 func checkKey(signer crypto.Signer) error {
-	if signer == nil {
+	if v := reflect.ValueOf(signer); signer == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return fmt.Errorf("%w: the signer is nil", ErrNoKey)
 	}
 	public, ok := signer.Public().(*rsa.PublicKey)
 	if !ok {
 		return fmt.Errorf("%w: it is an %s, and Maskinporten takes RSA only: order a certificate with an RSA key", ErrUnusableKey, kindOf(signer.Public()))
+	}
+	if public == nil || public.N == nil {
+		return fmt.Errorf("%w: the key is empty", ErrNoKey)
 	}
 	switch bits := public.N.BitLen(); {
 	case bits < 2048:
