@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -114,9 +115,20 @@ func (x Exchange) trade(ctx context.Context, hc *http.Client, t *maskinporten.To
 	}
 	access, lifetime, err := parse(body, resp.Header, time.Now())
 	if err != nil {
-		return none, because(&endpoint.AnswerError{Reason: err.Error()})
+		reason := err.Error()
+		if said := endpoint.ParseRefusal(resp.StatusCode, resp.Header, body, time.Now(), secrets(t, r)...).Description; said != "" && isPage(body) {
+			reason += fmt.Sprintf(" (%s)", said)
+		}
+		return none, because(&endpoint.AnswerError{Reason: reason})
 	}
 	return maskinporten.ExchangedToken{AccessToken: access, Lifetime: lifetime}, nil
+}
+
+// isPage reports whether an answer is markup or an object: others may be a token
+// of some kind.
+func isPage(body []byte) bool {
+	text := strings.TrimSpace(strings.TrimPrefix(string(body), "\ufeff"))
+	return strings.HasPrefix(text, "<") || strings.HasPrefix(text, "{")
 }
 
 // secrets is what Altinn's answer may echo and nobody may read: the token, and

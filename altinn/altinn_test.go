@@ -534,3 +534,36 @@ func golden(t *testing.T, name, got string) {
 	require.NoError(t, err, "run go test -update once")
 	require.Equal(t, string(want), got)
 }
+
+// Altinn, or what answers in its place, may echo a token that looks like none
+// where net/http quotes it.
+func TestEchoOfAnOpaqueTokenIsNotPrinted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token, err := (&world{}).client(t).Token(t.Context(), maskinporten.Request{Scope: "s"})
+		require.NoError(t, err)
+		_, err = altinn.TT02.Exchange(t.Context(), &http.Client{Transport: echo{}}, token, maskinporten.Request{Scope: "s"})
+		require.ErrorContains(t, err, "malformed")
+		for ; err != nil; err = errors.Unwrap(err) {
+			require.NotContains(t, err.Error(), token.AccessToken())
+		}
+	})
+}
+
+type echo struct{}
+
+func (echo) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("malformed HTTP response %q", r.Header.Get("Authorization"))
+}
+
+func TestPageInPlaceOfATokenIsQuoted(t *testing.T) {
+	for body, says := range map[string]string{
+		"<html>\n<title>Request Rejected</title>": "Request Rejected",
+		`{"title":"Sperret","detail":"logg inn"}`: "Sperret: logg inn",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{answer: func(int, string) *http.Response { return reply(200, body) }}
+			_, err := w.altinn(t).Token(t.Context(), maskinporten.Request{Scope: "s"})
+			require.ErrorContains(t, err, says)
+		})
+	}
+}
