@@ -109,11 +109,12 @@ func (c *Client) attempt(ctx context.Context, k call, body []byte, answer any) (
 	}
 	defer resp.Body.Close()
 	read, err := endpoint.ReadBody(resp.Body)
+	read = bytes.TrimPrefix(read, []byte("\ufeff")) // as some gateways put before JSON
 	switch {
 	case err != nil:
 		return true, c.unavailable(k, err)
 	case resp.StatusCode/100 != 2:
-		failed := parseError(k.doing, resp.StatusCode, read)
+		failed := parseError(k.doing, resp, read)
 		if k.once && resp.StatusCode >= 500 {
 			return false, fmt.Errorf("%w: %w", ErrUnclear, failed)
 		}
@@ -122,7 +123,7 @@ func (c *Client) attempt(ctx context.Context, k call, body []byte, answer any) (
 		return false, nil
 	}
 	if err := json.Unmarshal(read, answer); err != nil {
-		failed := fmt.Errorf("selfservice: %s: HTTP %d, but the answer is not what the API documents", k.doing, resp.StatusCode)
+		failed := fmt.Errorf("selfservice: %s: HTTP %d, but the answer is not what the API documents%s", k.doing, resp.StatusCode, pageSays(read))
 		if k.once {
 			return false, fmt.Errorf("%w: %w", ErrUnclear, failed)
 		}

@@ -1,12 +1,16 @@
 package selfservice
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/maskinporten-go/maskinporten/internal/endpoint"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -125,8 +129,8 @@ func (e *Error) Is(target error) bool {
 
 // parseError reads an answer that is no success. errors[] comes first: error
 // and error_description hold little but the number of them.
-func parseError(doing string, status int, body []byte) *Error {
-	e := &Error{StatusCode: status, doing: doing}
+func parseError(doing string, resp *http.Response, body []byte) *Error {
+	e := &Error{StatusCode: resp.StatusCode, doing: doing}
 	var said struct {
 		CorrelationID json.RawMessage `json:"correlation_id"`
 		Code          json.RawMessage `json:"error"`
@@ -137,7 +141,7 @@ func parseError(doing string, status int, body []byte) *Error {
 		} `json:"errors"`
 	}
 	if json.Unmarshal(body, &said) != nil {
-		e.Description = redact.FirstLine(body)
+		e.anotherSays(resp, body)
 		return e
 	}
 	for _, fault := range said.Errors {
@@ -149,7 +153,29 @@ func parseError(doing string, status int, body []byte) *Error {
 		}
 	}
 	e.Code, e.Description, e.CorrelationID = text(said.Code, 100), text(said.Description, 500), text(said.CorrelationID, 100)
+	if len(e.Fields) == 0 && e.Description == "" {
+		e.anotherSays(resp, body)
+	}
 	return e
+}
+
+// anotherSays reads an answer that is not as the API writes them: something in
+// front of it has answered, most likely.
+func (e *Error) anotherSays(resp *http.Response, body []byte) {
+	said := endpoint.ParseRefusal(resp.StatusCode, resp.Header, body, time.Now())
+	e.Description = cmp.Or(said.Description, said.Code)
+	if said.TraceID != "" && said.TraceID != e.CorrelationID {
+		e.Description += " (its reference: " + said.TraceID + ")"
+	}
+}
+
+// pageSays is what a page says that came in place of an answer. Anything else
+// may be what the API keeps of a client, and is not quoted.
+func pageSays(body []byte) string {
+	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
+		return ""
+	}
+	return ": " + redact.FirstLine(body)
 }
 
 const maxFaults = 20

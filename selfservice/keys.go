@@ -219,7 +219,7 @@ func (c *Client) changeKeys(ctx context.Context, clientID string, change func([]
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := c.now()
 	wanted, err := change(slices.DeleteFunc(slices.Clone(keys), func(k Key) bool { return k.expired(now) }))
 	if err != nil {
 		return nil, err
@@ -242,6 +242,10 @@ func (c *Client) changeKeys(ctx context.Context, clientID string, change func([]
 	}
 	return is, nil
 }
+
+// now is the time by Maskinporten's clock, by which keys expire: a machine whose
+// own clock is ahead must not take away keys that are still signed with.
+func (c *Client) now() time.Time { return time.Now().Add(c.admin.Stats().ClockSkew) }
 
 // writeKeys replaces the set. The API takes no empty one: then it is deleted.
 func (c *Client) writeKeys(ctx context.Context, clientID string, keys []Key) error {

@@ -177,7 +177,7 @@ func (c *Client) begin(ctx context.Context, r Rotation) (*progress, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := c.now()
 	if left := slices.DeleteFunc(keys, func(k Key) bool { return k.expired(now) }); len(left) >= MaxKeys {
 		return nil, fmt.Errorf("%w, and client %s has %s: remove one that is no longer used", ErrTooManyKeys, r.ClientID, kids(left))
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -207,6 +208,8 @@ func TestErrors(t *testing.T) {
 		{"page", 502, "<html>\n<title>Bad Gateway</title>", selfservice.ErrUnavailable, 3},
 		{"odd-types", 422, `{"errors":[{"errorMessage":7}],"correlation_id":null,"error_description":"ugyldig\nlinje"}`, nil, 1},
 		{"redirect", 307, ``, nil, 1},
+		{"problem", 403, "\ufeff" + `{"title":"Blocked","detail":"by a gateway","traceId":"00-abc"}`, selfservice.ErrForbidden, 1},
+		{"spring", 404, `{"timestamp":"2026-01-02","status":404,"error":"Not Found","path":"/api/v1/clients"}`, selfservice.ErrNotFound, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // for the pauses between attempts
@@ -354,4 +357,49 @@ func newServer(t *testing.T, h http.Handler) (address string) {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+func TestOddAnswers(t *testing.T) {
+	_, api := newScripted(t, func(*http.Request, string) (int, string) { return 200, "\ufeff" + integrationJSON })
+	_, err := api.Integration(t.Context(), clientID)
+	require.NoError(t, err, "a byte order mark is no part of an answer")
+
+	_, api = newScripted(t, func(*http.Request, string) (int, string) {
+		return 200, "<html>\n<title>Request Rejected</title>"
+	})
+	_, err = api.Integration(t.Context(), clientID)
+	require.ErrorContains(t, err, "Request Rejected", "a page says who answered")
+
+	_, api = newScripted(t, func(*http.Request, string) (int, string) { return 200, `{"client_id":7,"client_secret":"hemmelig"}` })
+	_, err = api.Integration(t.Context(), clientID)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hemmelig")
+}
+
+// A machine whose clock is ahead gets its tokens all the same, for the
+// offset is found and made good: it must not take the keys of others for expired.
+func TestKeysExpireByMaskinportensClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := maskinportentest.New()
+		fake.SetClock(-30 * time.Minute)
+		soon := time.Now().Add(-10 * time.Minute).Unix() // in twenty minutes, by the fake's clock
+		var written []string
+		fake.Handle(apiHost, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				body, _ := io.ReadAll(r.Body)
+				written = append(written, string(body))
+			}
+			fmt.Fprintf(w, `{"keys":[{"kid":"old","kty":"RSA","alg":"RS256","n":"%s","e":"AQAB","exp":%d}]}`, strings.Repeat("wxyz", 86), soon)
+		}))
+		admin, err := maskinporten.New(fake.Config())
+		require.NoError(t, err)
+		api, err := selfservice.New(admin, selfservice.Options{HTTPClient: fake.HTTPClient()})
+		require.NoError(t, err)
+		key, err := selfservice.NewKey()
+		require.NoError(t, err)
+		_, err = api.RegisterKey(t.Context(), clientID, key.Public())
+		require.ErrorIs(t, err, selfservice.ErrChangedMeanwhile, "this API keeps nothing")
+		require.Len(t, written, 1)
+		require.Contains(t, written[0], `"old"`)
+	})
 }
