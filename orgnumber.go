@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
@@ -25,7 +26,12 @@ func ParseOrgNumber(s string) (string, error) {
 	if !ok {
 		number = strings.TrimPrefix(s, iso6523Norway)
 	}
-	number = strings.ReplaceAll(number, "\u00a0", " ") // as web pages print it
+	number = strings.Map(func(c rune) rune {
+		if unicode.Is(unicode.Zs, c) {
+			return ' ' // web pages print one that does not break, or a narrow one
+		}
+		return c
+	}, number)
 	if len(number) == 11 && number[3] == ' ' && number[7] == ' ' {
 		number = number[:3] + number[4:7] + number[8:]
 	}
@@ -55,7 +61,7 @@ func modulus11(number string) bool {
 }
 
 // personLike is eleven digits or more, however they are spaced.
-var personLike = regexp.MustCompile(`\p{Nd}(?:[\s\p{Zs}.-]*\p{Nd}){10,}`)
+var personLike = regexp.MustCompile(`\p{Nd}(?:[\s\p{Zs}\p{Pd}.]*\p{Nd}){10,}`)
 
 // maskNumber quotes a bad number for an error. White space is shown, for it may
 // be what is wrong; what may be a person's number, given in the wrong place, is

@@ -106,3 +106,16 @@ func itoa9(n int) string {
 	}
 	return string(digits)
 }
+
+func TestOrgNumberWithPrintedSpaces(t *testing.T) {
+	for _, space := range []string{" ", "\u00a0", "\u202f", "\u2009"} {
+		n, err := ParseOrgNumber("910" + space + "753" + space + "614")
+		require.NoError(t, err, "%q", space)
+		require.Equal(t, "910753614", n)
+	}
+	for _, dash := range []string{"-", "\u2013", "\u2010"} {
+		_, err := ParseOrgNumber("123456" + dash + "78901")
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "78901", "a person, however the number is written")
+	}
+}
