@@ -243,6 +243,9 @@ type Stats struct {
 	FromStore     int64
 }
 
+// MarshalText is for JSON, in which the keys of a map are texts: get.hit.
+func (r StoreRequest) MarshalText() ([]byte, error) { return []byte(r.Operation + "." + r.Result), nil }
+
 // maxCodes bounds Stats.Failures: a server may make up codes.
 const maxCodes = 50
 

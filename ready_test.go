@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -165,4 +166,11 @@ func TestErrNoToken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Operators log Stats as JSON.
+func TestStatsAsJSON(t *testing.T) {
+	text, err := json.Marshal(maskinporten.Stats{StoreRequests: map[maskinporten.StoreRequest]int64{{Operation: "get", Result: "hit"}: 3}})
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"StoreRequests":{"get.hit":3}`)
 }
