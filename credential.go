@@ -14,8 +14,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/maskinporten-go/maskinporten/internal/keystore"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // CredentialSource supplies the credential to sign with. It is asked once for
@@ -108,6 +110,9 @@ func NewCredential(signer crypto.Signer, chain ...*x509.Certificate) (*Credentia
 // NewKeyCredential makes a credential of a key that is registered on the
 // client in Samarbeidsportalen under the id kid.
 func NewKeyCredential(signer crypto.Signer, kid string) (*Credential, error) {
+	if err := checkKeyID("kid", kid); err != nil {
+		return nil, err
+	}
 	return fromKey(keystore.NewRegistered(signer, kid))
 }
 
@@ -147,6 +152,9 @@ func LoadPEMKey(kid string, blocks ...[]byte) (*Credential, error) {
 	if kid == "" {
 		return nil, errNoKeyID
 	}
+	if err := checkKeyID("kid", kid); err != nil {
+		return nil, err
+	}
 	return fromKey(keystore.PEM(kid, blocks...))
 }
 
@@ -157,6 +165,15 @@ func LoadPEMKey(kid string, blocks ...[]byte) (*Credential, error) {
 func LoadJWK(data []byte) (*Credential, error) { return fromKey(keystore.JWK(data)) }
 
 var errNoKeyID = invalid("kid", "is missing: give the id under which the key is registered on the client")
+
+// checkKeyID refuses a key id with what comes along in configuration files:
+// Maskinporten would only say that it is not known.
+func checkKeyID(field, kid string) error {
+	if strings.TrimSpace(kid) != kid || strings.ContainsFunc(kid, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return invalid(field, fmt.Sprintf("%q holds white space or what does not print: copy it again from Samarbeidsportalen", redact.Cut(redact.Secrets(kid), 100)))
+	}
+	return nil
+}
 
 // fromKey makes a Credential of what internal/keystore returns.
 func fromKey(key *keystore.Key, err error) (*Credential, error) {

@@ -90,7 +90,7 @@ func RequestFromEnv() (Request, error) {
 		return Request{}, invalid(envScopes, "is not set: give the scopes, separated by spaces")
 	}
 	if err := r.Validate(); err != nil {
-		return Request{}, err
+		return Request{}, byVariable(err)
 	}
 	return r, nil
 }
@@ -155,10 +155,13 @@ func (e Environment) checkAgainst(named Environment) error {
 	return nil
 }
 
-// byVariable returns an error about an Environment as one that also names the
-// variable that it was taken from.
+// byVariable returns an error about an Environment or a Request as one that also
+// names the variable that the field was taken from.
 func byVariable(err error) error {
-	variables := map[string]string{"Environment.Issuer": envIssuer, "Environment.TokenURL": envTokenURL, "Environment.JWKSURL": envJWKSURL}
+	variables := map[string]string{
+		"Environment.Issuer": envIssuer, "Environment.TokenURL": envTokenURL, "Environment.JWKSURL": envJWKSURL,
+		"Request.Scope": envScopes, "Request.ConsumerOrg": envConsumerOrg,
+	}
 	var field *FieldError
 	if !errors.As(err, &field) {
 		return err
@@ -188,6 +191,9 @@ func credentialFromEnv() (CredentialSource, error) {
 			return nil, err
 		}
 	}
+	if err := checkKeyID(envKeyID, kid); err != nil {
+		return nil, err
+	}
 	source := &fileSource{file: keystore.StoreFile(value, password, passwordFile, kid)}
 	if variable != envKeystore {
 		source.file = keystore.StoreContent([]byte(value), password, passwordFile, kid)
@@ -202,6 +208,12 @@ func credentialFromEnv() (CredentialSource, error) {
 		return nil, invalid(envPassword, "is not set, and the keystore does not open without a password: set it, or "+envPasswordFile)
 	case errors.Is(err, ErrWrongPassword):
 		return nil, invalidBecause(passwordVariable, fmt.Errorf("%w%s", err, oddPassword(password)))
+	case errors.Is(err, ErrNotKeystore) && variable == envJWK:
+		_, err = LoadJWK([]byte(value)) // which says what a JWK lacks, not what a PKCS#12 file does
+		return nil, invalidBecause(variable, err)
+	case errors.Is(err, ErrNotKeystore) && variable == envPEM:
+		_, err = LoadPEM([]byte(value))
+		return nil, invalidBecause(variable, err)
 	case err != nil:
 		return nil, invalidBecause(variable, err)
 	case variable != envKeystore:

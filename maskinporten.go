@@ -140,8 +140,10 @@ func checkClientID(field, id string) error {
 	switch {
 	case strings.TrimSpace(id) == "":
 		return invalid(field, "is missing: give the client id from Samarbeidsportalen")
+	case redact.Secrets(id) != id, strings.HasPrefix(id, "{"), strings.Contains(id, "-BEGIN "):
+		return invalid(field, "looks like a key or a token, and is not shown: give the client id from Samarbeidsportalen")
 	case strings.TrimSpace(id) != id, strings.ContainsFunc(id, func(c rune) bool { return !unicode.IsPrint(c) }):
-		return invalid(field, fmt.Sprintf("%q holds white space or what does not print: copy it again from Samarbeidsportalen", redact.Cut(redact.Secrets(id), 100)))
+		return invalid(field, fmt.Sprintf("%q holds white space or what does not print: copy it again from Samarbeidsportalen", redact.Cut(id, 100)))
 	}
 	return nil
 }
