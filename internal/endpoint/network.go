@@ -57,6 +57,16 @@ type cause struct {
 	remedy  string
 }
 
+// What Windows says where others say ECONNREFUSED and ECONNRESET: package
+// syscall does not take the one for the other. No other system has errors of
+// these numbers.
+// https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2
+const (
+	wsaAborted = syscall.Errno(10053)
+	wsaReset   = syscall.Errno(10054)
+	wsaRefused = syscall.Errno(10061)
+)
+
 // causes are tried in this order: a failure to reach the proxy, say, is a
 // refused connection too.
 var causes = []cause{
@@ -78,13 +88,13 @@ var causes = []cause{
 		"Check whether it wants a login, and whether it lets {host} through; {proxy}"},
 	{"proxy", inOp("proxyconnect"), "the proxy was not reached",
 		"Check the proxy's address; {proxy}"},
-	{"refused", is(syscall.ECONNREFUSED), "the connection was refused",
+	{"refused", is(syscall.ECONNREFUSED, wsaRefused), "the connection was refused",
 		"Nothing listens there, or a firewall turns it away: open {open}; {proxy}"},
 	{"connect-timeout", func(err error) bool { return inOp("dial")(err) && timedOut(err) }, "the connection timed out",
 		"That is most often a firewall: open {open}; {proxy}"},
 	{"no-route", inOp("dial"), "no connection could be made",
 		"Open {open}; {proxy}"},
-	{"reset", is(syscall.ECONNRESET, syscall.EPIPE), "the connection was reset",
+	{"reset", is(syscall.ECONNRESET, syscall.EPIPE, wsaReset, wsaAborted), "the connection was reset",
 		"A firewall or proxy may have cut it; if it happens again and again, open {open}; {proxy}"},
 	{"truncated", is(io.ErrUnexpectedEOF, io.EOF), "the connection ended before the answer did",
 		"A proxy or firewall may have cut it; {proxy}"},

@@ -53,6 +53,18 @@ func TestNetworkErrors(t *testing.T) {
 	}
 }
 
+// Windows has numbers of its own for what others call by the same names.
+func TestErrorsOfWindows(t *testing.T) {
+	for errno, want := range map[syscall.Errno]string{10061: "the connection was refused", 10054: "the connection was reset", 10053: "the connection was reset"} {
+		op := "read"
+		if errno == wsaRefused {
+			op = "dial"
+		}
+		err := Explain(&net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError("wsarecv", errno)}, testURL, &http.Client{})
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestInterceptingProxyIsNamed(t *testing.T) {
 	leaf := &x509.Certificate{Subject: pkix.Name{CommonName: "maskinporten.no"}, Issuer: pkix.Name{CommonName: "Corporate Proxy CA"}}
 	for _, err := range []error{
