@@ -49,8 +49,9 @@ var secretLooking = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*)*|
 
 // Secrets returns s without secrets: those that the caller knows, literally,
 // and whatever looks like an assertion, a token or a key. Of a long one that is
-// known, parts are taken out as well; a national identity number also where it
-// is written in groups.
+// known, parts are taken out as well, last of all: tokens begin alike, and the
+// rest of one does not look like a token. A national identity number is taken
+// out also where it is written in groups.
 func Secrets(s string, known ...string) string {
 	for _, secret := range known {
 		switch {
@@ -59,10 +60,14 @@ func Secrets(s string, known ...string) string {
 			grouped := regexp.MustCompile(strings.Join(strings.Split(secret, ""), `[ .-]?`))
 			s = grouped.ReplaceAllString(s, Hidden)
 		default:
-			s = withoutParts(strings.ReplaceAll(s, secret, Hidden), secret)
+			s = strings.ReplaceAll(s, secret, Hidden)
 		}
 	}
-	return secretLooking.ReplaceAllString(s, Hidden)
+	s = secretLooking.ReplaceAllString(s, Hidden)
+	for _, secret := range known {
+		s = withoutParts(s, secret)
+	}
+	return s
 }
 
 // minPart is how much of a secret gives it away: 16 characters of base64 are
@@ -118,10 +123,14 @@ func isPerson(s string) bool {
 	return len(s) == 11 && strings.Trim(s, "0123456789") == ""
 }
 
-var htmlTitle = regexp.MustCompile(`(?is)<title>(.*?)</title>`)
+var (
+	htmlTitle = regexp.MustCompile(`(?is)<title\b[^>]*>(.*?)</title>`)
+	tag       = regexp.MustCompile(`<[^>]*>`)
+)
 
 // FirstLine returns what a gateway's page says first, and whose it is: its
-// title. It is as clean as what [Clean] returns.
+// title, or the first words of a page without one. It is as clean as what
+// [Clean] returns.
 func FirstLine(body []byte, secrets ...string) string {
 	for line := range strings.Lines(string(body)) {
 		if line = OneLine(line); line == "" {
@@ -129,8 +138,22 @@ func FirstLine(body []byte, secrets ...string) string {
 		}
 		if m := htmlTitle.FindSubmatch(body); m != nil && !strings.Contains(line, OneLine(string(m[1]))) {
 			line += " … " + string(m[1])
+		} else if m == nil && tag.ReplaceAllString(line, "") == "" {
+			line += " " + firstWords(body)
 		}
 		return Clean(line, 200, secrets...)
+	}
+	return ""
+}
+
+// firstWords returns the first line of a page that is not only tags.
+func firstWords(page []byte) string {
+	const enough = 64 << 10
+	text := tag.ReplaceAllString(string(page[:min(len(page), enough)]), "")
+	for line := range strings.Lines(text) {
+		if line = OneLine(line); line != "" {
+			return "… " + line
+		}
 	}
 	return ""
 }

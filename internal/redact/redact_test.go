@@ -25,6 +25,7 @@ func TestClean(t *testing.T) {
 		{"host", "a host name is no secret", "inntekt.api.skatteetaten.no", "inntekt.api.skatteetaten.no", 40, nil},
 		{"part of a known one", "a server may cut its echo", "got cdefghijklmnopqrstuvwx, sorry", "got [hidden], sorry", 40, []string{"abcdefghijklmnopqrstuvwxyz"}},
 		{"two parts", "or wrap it", "abcdefghijklmnop qrstuvwxyzABCDEF", "[hidden] [hidden]", 40, []string{"abcdefghijklmnopqrstuvwxyzABCDEF"}},
+		{"another that begins as a known one", "its rest does not look like a token", "got eyJhbGciOiJSUzI1NiIsImtpZCI6ImIifQ.e30.c2ln", "got [hidden]", 40, []string{"eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.c2ln"}},
 		{"too little of it", "fifteen characters are no part", "abcdefghijklmno", "abcdefghijklmno", 40, []string{"abcdefghijklmnopqrstuvwxyz"}},
 		{"a person", "eleven digits", "pid=12345678901.", "pid=[hidden].", 40, nil},
 		{"a person in two groups", "as on a passport", "for 123456 78901", "for [hidden]", 40, nil},
