@@ -126,6 +126,13 @@ func TestWhatAGatewaySays(t *testing.T) {
 		{"Spring's", `{"timestamp":"2026-01-01T00:00:00Z","status":404,"error":"Not Found","path":"/tokn"}`, Error{Description: "Not Found: /tokn"}},
 		{"an error in an error", `{"error":{"code":403,"message":"no route"}}`, Error{Description: "no route"}},
 		{"a message", `{"message":"no Route matched","request_id":"77aa"}`, Error{Description: "no Route matched", TraceID: "77aa"}},
+		{"an error in a list", `{"errors":[{"message":"no such path"},{"message":"x"}]}`, Error{Description: "no such path"}},
+		{"Apigee's", `{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth.v2.InvalidApiKey"}}}`, Error{Description: "Invalid ApiKey"}},
+		{"an error too deep in another", `{"title":"x","error":{"error":{"message":"deep"}}}`, Error{Description: "x"}},
+		{"SOAP", "<?xml version=\"1.0\"?>\n<soap:Fault>\n<faultstring>Tjenesten er nede</faultstring></soap:Fault>", Error{Description: "Tjenesten er nede"}},
+		{"a page whose title has a language", "<!DOCTYPE html>\n<html><title lang=\"no\">Sperret</title>", Error{Description: "Sperret"}},
+		{"a page without title", "<!DOCTYPE html>\n<html>\n<body class=\"x\">\n<h1>Ingen tilgang</h1>", Error{Description: "Ingen tilgang"}},
+		{"white space before the mark", "\r\n\ufeff" + `{"title":"Blocked"}`, Error{Description: "Blocked"}},
 		{"a sentence", "upstream connect error", Error{Description: "upstream connect error"}},
 		{"after a byte order mark", "\ufeff" + `{"title":"Blocked"}`, Error{Description: "Blocked"}},
 	} {
@@ -281,4 +288,8 @@ func FuzzErrorBody(f *testing.F) {
 			require.NotContains(t, text, pid)
 		}
 	})
+}
+
+func TestCodeInCapitalLetters(t *testing.T) {
+	require.ErrorContains(t, &Error{StatusCode: 400, Code: "INVALID_TARGET"}, "#resource")
 }

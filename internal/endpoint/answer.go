@@ -69,7 +69,7 @@ func ParseAnswer(body []byte) (Answer, error) {
 // jsonObject reads the top level of body. A name that comes twice is refused:
 // two readers of such an answer could see two different tokens.
 func jsonObject(body []byte) (map[string]json.RawMessage, error) {
-	body = bytes.TrimPrefix(body, byteOrderMark)
+	body = withoutMark(body)
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, errors.New("is not a JSON object")
@@ -144,7 +144,7 @@ type Refusal struct {
 
 var (
 	byteOrderMark = []byte("\ufeff")
-	mpCode        = regexp.MustCompile(`\bMP-\d{3}\b`)
+	mpCode        = regexp.MustCompile(`(?i)\bMP-\d{3}\b`)
 	traceID       = regexp.MustCompile(`\((?:trace[_ ]id|correlation[_ ]id): *([\w.:-]{1,100})\)`)
 
 	// reference finds what a gateway's page asks its reader to quote:
@@ -152,15 +152,21 @@ var (
 	reference = regexp.MustCompile(`(?i)\b(?:(?:support|incident|event|ray|request|correlation|trace|transaction|error)[ _-]?(?:id|number)|reference(?:[ _-]?(?:id|number|no))?)\b(?:\s|[:#=.]|is\b|<[^<>]*>)+([\w.:-]*[0-9][\w.:-]{3,99})`)
 )
 
+// withoutMark returns body without a byte order mark and the white space around
+// it.
+func withoutMark(body []byte) []byte {
+	return bytes.TrimPrefix(bytes.TrimSpace(body), byteOrderMark)
+}
+
 // ParseRefusal reads an answer that is no token: of the server (RFC 6749
 // §5.2), or of whatever answered in its place. Nothing of it is trusted to be
 // what it should: all is cleaned, shortened, and searched for secrets, those
 // given and those that look like one.
 func ParseRefusal(status int, header http.Header, body []byte, now time.Time, secrets ...string) Refusal {
 	clean := func(s string, n int) string { return redact.Clean(s, n, secrets...) }
-	body = bytes.TrimPrefix(body, byteOrderMark)
+	body = withoutMark(body)
 	said, ok := jsonSays(body)
-	if !ok && (status != http.StatusOK || !maybeToken(body)) {
+	if !ok && !bytes.Contains(body, []byte("access_token")) && (status/100 != 2 || !maybeToken(body)) {
 		said.description = redact.FirstLine(body, secrets...)
 	}
 	r := Refusal{
@@ -172,9 +178,9 @@ func ParseRefusal(status int, header http.Header, body []byte, now time.Time, se
 	if header.Get("Location") != "" && status/100 == 3 {
 		r.Description = "it redirects, which is not followed: the assertion would go along"
 	}
-	r.MPCode = mpCode.FindString(r.URI)
+	r.MPCode = strings.ToUpper(mpCode.FindString(r.URI))
 	if r.MPCode == "" {
-		r.MPCode = mpCode.FindString(r.Description)
+		r.MPCode = strings.ToUpper(mpCode.FindString(r.Description))
 	}
 	if m := traceID.FindStringSubmatchIndex(r.Description); m != nil {
 		r.TraceID = r.Description[m[2]:m[3]]
@@ -197,9 +203,22 @@ type says struct{ code, description, uri, reference string }
 // spoil the others, nor does what follows the object: a refusal must not be
 // taken for an outage.
 func jsonSays(body []byte) (s says, ok bool) {
-	var fields map[string]json.RawMessage
+	fields, s := objectSays(body)
+	if s.code == "" && s.description == "" {
+		for _, nested := range []json.RawMessage{fields["error"], fields["fault"], firstOf(fields["errors"])} {
+			// No deeper: each level costs as much as all of what is in it.
+			if _, inner := objectSays(nested); s.description == "" {
+				s.description = joined(": ", inner.code, inner.description)
+			}
+		}
+	}
+	return s, s != says{}
+}
+
+// objectSays reads the fields of one object; it returns nil for anything else.
+func objectSays(body []byte) (fields map[string]json.RawMessage, s says) {
 	if json.NewDecoder(bytes.NewReader(body)).Decode(&fields) != nil {
-		return says{}, false
+		return nil, says{}
 	}
 	text := func(names ...string) string {
 		for _, name := range names {
@@ -220,12 +239,17 @@ func jsonSays(body []byte) (s says, ok bool) {
 		s.code = ""
 	}
 	if s.description == "" {
-		s.description = joined(": ", text("title"), text("detail", "message"))
+		s.description = joined(": ", text("title"), text("detail", "message", "Message", "faultstring"))
 	}
-	if inner, found := jsonSays(fields["error"]); found && s.code == "" && s.description == "" {
-		s.description = joined(": ", inner.code, inner.description)
+	return fields, s
+}
+
+func firstOf(array json.RawMessage) json.RawMessage {
+	var values []json.RawMessage
+	if json.Unmarshal(array, &values) != nil || len(values) == 0 {
+		return nil
 	}
-	return s, s != says{}
+	return values[0]
 }
 
 // isStatusText reports whether s is the words of an HTTP status, such as "Not
@@ -243,7 +267,7 @@ func joined(separator string, texts ...string) string {
 	return strings.Join(slices.DeleteFunc(texts, func(t string) bool { return t == "" }), separator)
 }
 
-// maybeToken reports whether an answer with status 200 that could not be read
+// maybeToken reports whether an answer with a status of success that could not be read
 // may hold a token all the same, and must not be quoted: it does not look like
 // a page, nor like a sentence.
 func maybeToken(body []byte) bool {

@@ -117,6 +117,9 @@ func Explain(err error, endpoint string, hc *http.Client, secrets ...string) err
 	if strings.Contains(err.Error(), "invalid proxy address") {
 		err = errBadProxy // net/http prints the variable, which may hold a password
 	}
+	if inOp("proxyconnect")(err) && proxyFor(endpoint, hc).odd() {
+		err = errBadProxy // the resolver would be blamed
+	}
 	u, _ := url.Parse(endpoint)
 	var dns net.DNSError
 	if d := (*net.DNSError)(nil); errors.As(err, &d) {
@@ -230,6 +233,7 @@ func firewall(u *url.URL) string {
 type proxyUse struct {
 	host    string
 	known   bool
+	used    bool
 	invalid bool
 }
 
@@ -287,7 +291,14 @@ func proxyFor(endpoint string, hc *http.Client) proxyUse {
 	case u == nil:
 		return proxyUse{known: true}
 	}
-	return proxyUse{known: true, host: u.Host} // without its password
+	return proxyUse{known: true, used: true, host: u.Host} // without its password
+}
+
+// odd reports whether the proxy's host is what net/http makes of a variable that
+// is no URL: of "http//proxy", of one in quotation marks, with a blank or empty.
+func (p proxyUse) odd() bool {
+	name, _, _ := strings.Cut(strings.ToLower(p.host), ":")
+	return p.used && (name == "" || name == "http" || name == "https" || strings.ContainsAny(name, `"' `))
 }
 
 func (p proxyUse) advice() string {
