@@ -12,7 +12,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,8 +49,16 @@ const apiHost = "api.test.samarbeid.digdir.no"
 // scripted is the self-service API with answers that a test gives; it records
 // what it was sent.
 type scripted struct {
-	answer   func(r *http.Request, body string) (status int, answer string)
+	answer func(r *http.Request, body string) (status int, answer string)
+
+	mu       sync.Mutex
 	requests []string
+}
+
+func (s *scripted) sent() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
 }
 
 func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +71,9 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		scope = strings.Join(claims.Scopes, " ")
 	}
+	s.mu.Lock()
 	s.requests = append(s.requests, fmt.Sprintf("%s %s\n%s\n%s", r.Method, r.URL, scope, indented(body)))
+	s.mu.Unlock()
 	status, answer := s.answer(r, string(body))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -187,7 +199,7 @@ func TestWire(t *testing.T) {
 				return 200, integration
 			})
 			require.NoError(t, tt.do(t.Context(), api))
-			golden(t, tt.name+".txt", strings.ReplaceAll(strings.Join(script.requests, "\n"), modulus, "(n)"))
+			golden(t, tt.name+".txt", strings.ReplaceAll(strings.Join(script.sent(), "\n"), modulus, "(n)"))
 		})
 	}
 }
@@ -222,7 +234,7 @@ func TestErrors(t *testing.T) {
 				var e *selfservice.Error
 				require.ErrorAs(t, err, &e)
 				assert.Equal(t, tt.status, e.StatusCode)
-				assert.Len(t, script.requests, tt.tries, "4xx are final")
+				assert.Len(t, script.sent(), tt.tries, "4xx are final")
 				golden(t, filepath.Join("errors", tt.name+".txt"), err.Error()+"\n")
 			})
 		})
@@ -253,7 +265,7 @@ func TestCreateIsSentOnce(t *testing.T) {
 			require.NoError(t, err)
 			_, err = api.Create(t.Context(), selfservice.Integration{Name: "Pensjon", Scopes: []string{"skatteetaten:inntekt"}})
 			require.ErrorIs(t, err, tt.is, tt.reason)
-			assert.Len(t, script.requests, 1, tt.reason)
+			assert.Len(t, script.sent(), 1, tt.reason)
 		})
 	}
 }
@@ -283,7 +295,7 @@ func TestBadInput(t *testing.T) {
 		var field *maskinporten.FieldError
 		assert.ErrorAs(t, err, &field, name)
 	}
-	assert.Empty(t, script.requests)
+	assert.Empty(t, script.sent())
 }
 
 // A Client that was not made with New says so, and does not panic.
