@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,10 +385,10 @@ func TestLeaseWonTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, store := maskinportentest.New(), newMemoryStore()
 		clients := replicas(t, fake, store, 2)
-		slow := true
+		var slow atomic.Bool
+		slow.Store(true)
 		store.before = func(_ context.Context, operation string) error {
-			if operation == "lease" && slow {
-				slow = false
+			if operation == "lease" && slow.CompareAndSwap(true, false) {
 				time.Sleep(50 * time.Millisecond)
 			}
 			return nil
