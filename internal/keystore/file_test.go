@@ -526,3 +526,17 @@ func TestMissingFile(t *testing.T) {
 	assert.EqualError(t, err, strconv.Quote(d.file("key.p12"))+": no such file or directory")
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 }
+
+// A colon does not always separate: what is said is about the whole.
+func TestPathsOfAnotherKind(t *testing.T) {
+	for path, says := range map[string]string{
+		"file:///run/secrets/k.p12":           "looks like a URL",
+		"https://u:hemmelig@vault.test/k.p12": "looks like a URL",
+		`C:\certs\k.p12`:                      `"C:\\certs\\k.p12"`,
+		"c:/certs/k.p12":                      `"c:/certs/k.p12"`,
+	} {
+		_, err := StoreFile(path, "", "", "").Key(t.Context(), slog.New(slog.DiscardHandler))
+		require.ErrorContains(t, err, says)
+		require.NotContains(t, err.Error(), "hemmelig")
+	}
+}

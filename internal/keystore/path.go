@@ -69,7 +69,7 @@ func (l pathList) expand() []string {
 		}
 		return files
 	}
-	if err != nil && strings.ContainsRune(path, os.PathListSeparator) && contentOf(path) == "" {
+	if err != nil && strings.ContainsRune(path, os.PathListSeparator) && contentOf(path) == "" && !isURL(path) && !onWindows(path) {
 		return filepath.SplitList(path)
 	}
 	return l.paths
@@ -110,12 +110,22 @@ func (l pathList) explain(path string, err error) error {
 		return fmt.Errorf("%q: %w: there is white space around the path", path, err)
 	case what != "":
 		return fmt.Errorf("%w: it looks like the content of a key, not a path; use %s", err, what)
+	case isURL(path): // which may hold a password, too
+		return fmt.Errorf("%w: it looks like a URL, not a path", err)
 	case l.password != "" && path != l.passwordPath && exists(l.password):
 		return fmt.Errorf("%w: path and password are the wrong way round", err)
 	case !looksLikePath(path):
 		return fmt.Errorf("%w: a text of %d characters that does not look like a path, and is not shown for it may be a password: give the path of a file", err, utf8.RuneCountInString(path))
 	}
 	return fmt.Errorf("%q: %w", path, err)
+}
+
+func isURL(path string) bool { return strings.Contains(path, "://") }
+
+// onWindows reports whether path begins with a drive, whose colon separates
+// nothing, wherever it was copied to.
+func onWindows(path string) bool {
+	return len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/') && (path[0]|0x20 >= 'a' && path[0]|0x20 <= 'z')
 }
 
 func exists(path string) bool {
