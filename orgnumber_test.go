@@ -119,3 +119,9 @@ func TestOrgNumberWithPrintedSpaces(t *testing.T) {
 		require.NotContains(t, err.Error(), "78901", "a person, however the number is written")
 	}
 }
+
+func TestHostIsShownWithItsWhiteSpace(t *testing.T) {
+	_, err := parseHost("api.example.no\n")
+	require.ErrorContains(t, err, `"api.example.no\n" is not a host`)
+	require.ErrorContains(t, err, "white space stands before or after it")
+}

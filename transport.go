@@ -34,7 +34,7 @@ type host struct{ name, port string }
 // parseHost reads host or host:port.
 func parseHost(s string) (host, error) {
 	fail := func() (host, error) {
-		return host{}, invalid("hosts", fmt.Sprintf("%q is not a host: give api.example.no or api.example.no:8443, without scheme, path or wildcard, in ASCII", redact.Clean(s, 100)))
+		return host{}, invalid("hosts", fmt.Sprintf("%q is not a host: give api.example.no or api.example.no:8443, without scheme, path or wildcard, in ASCII%s", redact.Cut(redact.Secrets(s), 100), whiteSpaceHint(s)))
 	}
 	if ip := net.ParseIP(strings.Trim(s, "[]")); ip != nil {
 		return host{name: strings.Trim(s, "[]")}, nil
@@ -263,6 +263,9 @@ func (t *Transport) allowedTarget(req *http.Request) bool {
 		return true
 	}
 	target := u.RequestURI()
+	if strings.Contains(target, " ") {
+		return false // a request line has three words, and some servers read more
+	}
 	if target[0] == '/' || target == "*" {
 		return true
 	}

@@ -52,6 +52,7 @@ func TestTokenGoesByTheRequestTarget(t *testing.T) {
 
 		{"opaque: another host without its scheme", func(r *http.Request) { r.URL.Opaque = "//other.example.no/x" }, false},
 		{"opaque: a URL of another host", func(r *http.Request) { r.URL.Opaque = "http://other.example.no/x" }, false},
+		{"opaque: two words", func(r *http.Request) { r.URL.Opaque = "/x http://other.example.no/" }, false},
 		{"opaque: another port", func(r *http.Request) { r.URL.Opaque = "//api.example.no:8443/x" }, false},
 		{"opaque: another scheme", func(r *http.Request) { r.URL.Opaque = "http://api.example.no/x" }, false},
 		{"opaque: a user name that looks like the host", func(r *http.Request) { r.URL.Opaque = "//api.example.no@other.example.no/x" }, false},
