@@ -50,13 +50,19 @@ func newUUID() string {
 // KeyID returns the id that the key is registered under.
 func (k *PrivateKey) KeyID() string { return k.id }
 
-// Public returns what may be registered.
+// Public returns what may be registered; the zero Key for an empty one.
 func (k *PrivateKey) Public() Key {
+	if k == nil || k.key == nil {
+		return Key{}
+	}
 	return Key{KeyID: k.id, Algorithm: "RS256", PublicKey: &k.key().PublicKey, Expires: k.expires}
 }
 
 // Credential returns a credential that signs with the key.
 func (k *PrivateKey) Credential() (*maskinporten.Credential, error) {
+	if k == nil || k.key == nil {
+		return nil, invalid("PrivateKey", "is empty: make it with NewKey")
+	}
 	return maskinporten.NewKeyCredential(k.key(), k.id)
 }
 

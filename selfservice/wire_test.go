@@ -415,3 +415,12 @@ func TestKeysExpireByMaskinportensClock(t *testing.T) {
 		require.Contains(t, written[0], `"old"`)
 	})
 }
+
+func TestEmptyPrivateKey(t *testing.T) {
+	for name, key := range map[string]*selfservice.PrivateKey{"nil": nil, "zero": {}} {
+		_, err := key.Credential()
+		var field *maskinporten.FieldError
+		require.ErrorAs(t, err, &field, name)
+		require.Zero(t, key.Public(), name)
+	}
+}
