@@ -54,10 +54,11 @@ var (
 
 	// ErrNoToken is returned when the API was not called. It is found in every
 	// error that Token, TokenContext, Prefetch, Check, a Transport or an API's
-	// client returns in place of a call: a bad Request, a refusal, a network error, a host that was not
-	// named, and a wait for a token or a place that ended with its context. What
-	// repeats calls to an API that fails (a CheckRetry of retryablehttp) leaves
-	// these alone: the library has tried again already.
+	// client returns in place of a call: for a bad Request, a refusal, a network
+	// error, a host that was not named, and a wait for a token or a place that
+	// ended with its context. What repeats calls to an API that fails (a
+	// CheckRetry of retryablehttp) leaves these alone: the library has tried
+	// again already.
 	ErrNoToken = errors.New("maskinporten: no token")
 
 	// ErrTokenRejected is returned by a [TokenExchange] whose other side did not
@@ -219,6 +220,7 @@ type FieldError struct {
 	err error
 }
 
+// Error is one line, with the field and what is wrong with it.
 func (e *FieldError) Error() string { return fmt.Sprintf("maskinporten: %s %s", e.Field, e.Problem) }
 
 // Unwrap is what reading the field failed with, if it was read.

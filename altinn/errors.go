@@ -28,6 +28,7 @@ type Error struct {
 	err         error // of the network, or what is wrong with an answer of status 200
 }
 
+// Error is one line, with what to do about it.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "maskinporten: Altinn token for scope %q", e.scope)

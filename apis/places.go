@@ -210,6 +210,8 @@ type QueueError struct {
 	err error
 }
 
+// Error is one line. It asks about bodies left open when the oldest call has
+// lasted too long.
 func (e *QueueError) Error() string {
 	text := fmt.Sprintf("maskinporten: waited %s for one of the %d calls that %s takes at a time: %v; %d waited, and the longest call under way has lasted %s",
 		e.Waited.Round(time.Millisecond), e.Limit, e.API, e.err, e.Waiting, e.Longest.Round(time.Millisecond))

@@ -17,6 +17,7 @@ type Denied struct {
 	Reason    string
 }
 
+// Error is the status and the reason.
 func (d *Denied) Error() string { return fmt.Sprintf("maskinportentest: %d: %s", d.Status, d.Reason) }
 
 // Guard lets calls through to api that carry a valid token of the Fake's with

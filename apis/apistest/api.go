@@ -58,7 +58,8 @@ type Call struct {
 // calls at a time is the value's.
 func (a *API) API() apis.API { return a.at }
 
-// URL returns the base URL for [maskinporten.Test], which is the fake's own
+// URL returns the base URL for
+// [github.com/maskinporten-go/maskinporten.Test], which is the fake's own
 // address unless it is in memory.
 func (a *API) URL() string {
 	if a.url != "" {

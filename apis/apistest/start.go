@@ -16,9 +16,10 @@ const NotDelegated = "310149942"
 // StartUnlessConfigured lets a program that shows something run as it is. If
 // MASKINPORTEN_CLIENT_ID is set it returns api: the program then runs against the
 // environment that the variables describe. Else it starts fakes on a loopback
-// address, sets the variables of [maskinporten.ConfigFromEnv] and
-// [maskinporten.RequestFromEnv] for them, and returns api as it is reached
-// there. Stop ends the fakes.
+// address, sets the variables of
+// [github.com/maskinporten-go/maskinporten.ConfigFromEnv] and
+// [github.com/maskinporten-go/maskinporten.RequestFromEnv] for them, and returns
+// api as it is reached there. stop ends the fakes.
 func StartUnlessConfigured(api apis.API) (at apis.API, stop func(), err error) {
 	if os.Getenv("MASKINPORTEN_CLIENT_ID") != "" {
 		return api, func() {}, nil
