@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,9 @@ func (s *setup) onTerminal(prompt, typed string, args ...string) (screen string,
 		n, err := master.Read(buffer) // an error when the last one has closed the terminal
 		seen.Write(buffer[:n])
 		if prompt != "" && strings.Contains(seen.String(), prompt) {
+			for echoes(master) && ctx.Err() == nil { // a person is not as quick as this
+				runtime.Gosched()
+			}
 			io.WriteString(master, typed)
 			prompt = ""
 		}
@@ -65,6 +69,12 @@ func (s *setup) onTerminal(prompt, typed string, args ...string) (screen string,
 	}
 	cmd.Wait()
 	return strings.ReplaceAll(seen.String(), "\r\n", "\n"), cmd.ProcessState.ExitCode()
+}
+
+// echoes reports whether a terminal shows what is typed.
+func echoes(terminal *os.File) bool {
+	modes, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	return err == nil && modes.Lflag&unix.ECHO != 0
 }
 
 // progress is what is shown while a step is waited for, until it is taken away.
