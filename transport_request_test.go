@@ -20,7 +20,7 @@ func TestCallersHeadersArriveAndStayAsTheyAre(t *testing.T) {
 		reason string
 		header http.Header
 	}{
-		{"headers", http.Header{"X-Own": values, "Correlation-Id": {"1"}}},
+		{"headers", http.Header{"X-Own": values, "Correlation-Id": {"1"}, "If-None-Match": {"as long a name as Authorization"}}},
 		{"a request put together by hand may have none", nil},
 	} {
 		var arrived http.Header
