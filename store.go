@@ -188,6 +188,7 @@ func (s *sharedTokens) find(ctx context.Context, keys *credentialKeys, name stri
 		return nil, true
 	}
 	t = newToken(stored.Access, stored.Scope, time.Now().Add(left-lifetime), lifetime)
+	t.times = t.times.Following()
 	switch {
 	case rejected != nil && rejected.AccessToken() == stored.Access:
 		s.ask(ctx, "delete", func(ctx context.Context) error { return s.store.Delete(ctx, name, v.sealed) })

@@ -163,6 +163,28 @@ func TestReplicasFetchAsOne(t *testing.T) {
 	require.LessOrEqual(t, fetches(3, newMemoryStore()), alone+1)
 }
 
+// Who fetched a token refreshes it, and the others find its successor: ten
+// replicas ask as often as one, and not as often as whichever of them finds a
+// token stale first.
+func TestReplicasFollowTheOneThatFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := maskinportentest.New()
+		fake.SetTokenLifetime(2 * time.Minute)
+		store := newMemoryStore()
+		clients := replicas(t, fake, store, 10)
+		for range int(time.Hour / time.Second) {
+			for _, c := range clients {
+				get(t, c, storeRequest)
+			}
+			time.Sleep(time.Second)
+		}
+		for _, c := range clients[1:] {
+			require.Equal(t, c.Stats().FromStore, c.Stats().Fetches, "a follower has fetched")
+		}
+		require.Equal(t, fake.TokenRequests(), store.asked["lease"], "followers compete for the lease")
+	})
+}
+
 // A process that starts when another has the token asks Maskinporten nothing.
 func TestColdStartFindsAToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -52,7 +52,7 @@ type Times struct {
 // Jitter moves stale forward by up to a tenth of that window, so that programs
 // that started together do not refresh together.
 func NewTimes(sent Instant, lifetime time.Duration) Times {
-	window := min(lifetime/4, time.Minute)
+	window := staleWindow(lifetime)
 	jitter := time.Duration(rand.Float64() * float64(window) / 10)
 	return Times{
 		Sent:     sent,
@@ -60,6 +60,17 @@ func NewTimes(sent Instant, lifetime time.Duration) Times {
 		Expired:  lifetime - min(lifetime/10, 10*time.Second),
 		Lifetime: lifetime,
 	}
+}
+
+func staleWindow(lifetime time.Duration) time.Duration { return min(lifetime/4, time.Minute) }
+
+// Following returns t for a value that another program fetched and will
+// refresh: it is stale a tenth of the window later, and so never before the
+// other's. Many programs then refresh a value as often as one alone, and not
+// as often as the one whose jitter is the greatest.
+func (t Times) Following() Times {
+	t.Stale += staleWindow(t.Lifetime) / 10
+	return t
 }
 
 // Fresh reports whether no other value need be looked for yet.

@@ -26,6 +26,11 @@ func TestStates(t *testing.T) {
 				times := NewTimes(sent, seconds(tt.lifetime))
 				require.InDelta(t, (tt.staleFrom+tt.staleTo)/2, times.Stale.Seconds(), (tt.staleTo-tt.staleFrom)/2+1e-6)
 				require.InDelta(t, tt.expired, times.Expired.Seconds(), 1e-6)
+				following := times.Following()
+				require.GreaterOrEqual(t, following.Stale.Seconds(), tt.staleTo-1e-6, "stale before the program that fetched it")
+				require.Less(t, following.Stale, times.Expired)
+				following.Stale = times.Stale
+				require.Equal(t, times, following)
 				seen[times.Stale] = true
 
 				for _, at := range []struct {
