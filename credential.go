@@ -36,7 +36,8 @@ type loggingSource interface {
 
 // Credential is a private key and what tells Maskinporten whose it is: the
 // certificate chain (x5c), or the id of a key registered on the client (kid).
-// It is immutable and safe for concurrent use; printing it shows no key.
+// It is immutable and safe for concurrent use; printing it shows no key. A nil
+// one, as [Stats] has it before the first grant, knows nothing about itself.
 type Credential struct {
 	key keystore.Key
 	x5c []string // its chain in base64
@@ -201,7 +202,7 @@ func (c *Credential) Credential(context.Context) (*Credential, error) { return c
 //
 // An empty kid means the chain again; for a key without one it changes nothing.
 func (c *Credential) WithKeyID(kid string) *Credential {
-	if kid == "" && len(c.key.Chain) == 0 {
+	if c == nil || kid == "" && len(c.key.Chain) == 0 {
 		return c
 	}
 	named := *c
@@ -211,7 +212,7 @@ func (c *Credential) WithKeyID(kid string) *Credential {
 
 // Certificate returns the leaf; nil for a key without one.
 func (c *Credential) Certificate() *x509.Certificate {
-	if len(c.key.Chain) == 0 {
+	if c == nil || len(c.key.Chain) == 0 {
 		return nil
 	}
 	return c.key.Chain[0]
@@ -219,16 +220,29 @@ func (c *Credential) Certificate() *x509.Certificate {
 
 // KeyID returns the id under which the key is registered on the client; empty
 // if grants carry the certificate chain.
-func (c *Credential) KeyID() string { return c.key.ID }
+func (c *Credential) KeyID() string {
+	if c == nil {
+		return ""
+	}
+	return c.key.ID
+}
 
 // Chain returns the certificates, leaf first; nil for a key without one.
-func (c *Credential) Chain() []*x509.Certificate { return slices.Clone(c.key.Chain) }
+func (c *Credential) Chain() []*x509.Certificate {
+	if c == nil {
+		return nil
+	}
+	return slices.Clone(c.key.Chain)
+}
 
 // NotAfter returns when the certificate expires, or a JWK that says so (exp);
 // zero if that is not known.
 func (c *Credential) NotAfter() time.Time {
 	if leaf := c.Certificate(); leaf != nil {
 		return leaf.NotAfter
+	}
+	if c == nil {
+		return time.Time{}
 	}
 	return c.key.Expires
 }
@@ -290,7 +304,12 @@ func (c Credential) String() string {
 func (c Credential) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // LogValue returns what String prints.
-func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c *Credential) LogValue() slog.Value {
+	if c == nil {
+		return slog.Value{}
+	}
+	return slog.StringValue(c.String())
+}
 
 // MarshalText keeps JSON to what String prints.
 func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

@@ -258,7 +258,12 @@ func (c Consent) String() string {
 func (c Consent) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // LogValue hides a person.
-func (c Consent) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c *Consent) LogValue() slog.Value {
+	if c == nil {
+		return slog.Value{}
+	}
+	return slog.StringValue(c.String())
+}
 
 // MarshalJSON hides a person.
 func (c Consent) MarshalJSON() ([]byte, error) {

@@ -58,7 +58,8 @@ func newToken(access, scope string, sent time.Time, lifetime time.Duration) *Tok
 	}
 }
 
-// AccessToken returns the secret itself.
+// AccessToken returns the secret itself. Like the other methods, it gives the
+// zero value for a nil Token.
 func (t *Token) AccessToken() string {
 	if t == nil || t.bearer == nil {
 		return "" // no token
@@ -69,12 +70,23 @@ func (t *Token) AccessToken() string {
 // Expiry returns when the token expires, by this machine's clock: its lifetime
 // counted from when its grant was sent, so that a clock that is off does no
 // harm. It is at most a day away.
-func (t *Token) Expiry() time.Time { return t.times.Sent.Wall().Add(t.times.Lifetime) }
+func (t *Token) Expiry() time.Time {
+	if t == nil || t.bearer == nil {
+		return time.Time{}
+	}
+	return t.times.Sent.Wall().Add(t.times.Lifetime)
+}
 
 // Scope returns what was granted, separated by spaces.
-func (t *Token) Scope() string { return t.scope }
+func (t *Token) Scope() string {
+	if t == nil {
+		return ""
+	}
+	return t.scope
+}
 
 // OAuth2 returns a copy for golang.org/x/oauth2. It shows its secret when printed.
+// That of a nil Token is not [oauth2.Token.Valid].
 func (t *Token) OAuth2() *oauth2.Token { return t.oauth2(t.Expiry()) }
 
 func (t *Token) oauth2(expiry time.Time) *oauth2.Token {
@@ -96,7 +108,10 @@ func (t Token) GoString() string { return t.String() }
 func (t Token) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
 
 // LogValue shows the scope and the expiry.
-func (t Token) LogValue() slog.Value {
+func (t *Token) LogValue() slog.Value {
+	if t == nil {
+		return slog.Value{}
+	}
 	return slog.GroupValue(slog.String("scope", t.scope), slog.Time("expiry", t.Expiry()))
 }
 
@@ -176,6 +191,9 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 
 // String names the request, and hides a person.
 func (s *TokenSource) String() string {
+	if s == nil {
+		return "TokenSource{}"
+	}
 	return "TokenSource{" + strings.TrimPrefix(s.key.String(), "Request{")
 }
 
@@ -220,7 +238,12 @@ func (t ExchangedToken) String() string {
 func (t ExchangedToken) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
 
 // LogValue is what String prints.
-func (t ExchangedToken) LogValue() slog.Value { return slog.StringValue(t.String()) }
+func (t *ExchangedToken) LogValue() slog.Value {
+	if t == nil {
+		return slog.Value{}
+	}
+	return slog.StringValue(t.String())
+}
 
 // MarshalJSON shows the lifetime, in seconds.
 func (t ExchangedToken) MarshalJSON() ([]byte, error) {

@@ -319,7 +319,12 @@ func hostOf(req *http.Request) string {
 }
 
 // String names the hosts.
-func (t *Transport) String() string { return "Transport{" + t.names() + "}" }
+func (t *Transport) String() string {
+	if t == nil {
+		return "Transport{}"
+	}
+	return "Transport{" + t.names() + "}"
+}
 
 // Format makes every verb print what String does.
 func (t *Transport) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }

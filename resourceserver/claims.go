@@ -83,12 +83,16 @@ type ConsentRight struct {
 	Metadata  map[string]string // what the consent is limited to, such as inntektsaar
 }
 
-// HasScope reports whether the token grants scope, which is one.
-func (c *Claims) HasScope(scope string) bool { return slices.Contains(c.Scopes, scope) }
+// HasScope reports whether the token grants scope, which is one. Nil claims, as
+// [ClaimsFromContext] returns where no token was verified, grant none.
+func (c *Claims) HasScope(scope string) bool { return c != nil && slices.Contains(c.Scopes, scope) }
 
 // HasAudience reports whether the token is restricted to audience. A token
-// that names no audience is as one for "unspecified".
+// that names no audience is as one for "unspecified"; nil claims are for nobody.
 func (c *Claims) HasAudience(audience string) bool {
+	if c == nil {
+		return false
+	}
 	return slices.Contains(c.Audience, audience) || len(c.Audience) == 0 && audience == unspecified
 }
 
@@ -321,7 +325,12 @@ func (c Claims) String() string {
 func (c Claims) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // LogValue returns what String does.
-func (c Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c *Claims) LogValue() slog.Value {
+	if c == nil {
+		return slog.Value{}
+	}
+	return slog.StringValue(c.String())
+}
 
 // MarshalJSON hides persons.
 func (c Claims) MarshalJSON() ([]byte, error) {
@@ -339,7 +348,12 @@ func (c ConsentClaim) String() string {
 func (c ConsentClaim) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // LogValue returns what String does.
-func (c ConsentClaim) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c *ConsentClaim) LogValue() slog.Value {
+	if c == nil {
+		return slog.Value{}
+	}
+	return slog.StringValue(c.String())
+}
 
 // MarshalJSON hides a person.
 func (c ConsentClaim) MarshalJSON() ([]byte, error) {

@@ -48,7 +48,12 @@ func newUUID() string {
 }
 
 // KeyID returns the id that the key is registered under.
-func (k *PrivateKey) KeyID() string { return k.id }
+func (k *PrivateKey) KeyID() string {
+	if k == nil {
+		return ""
+	}
+	return k.id
+}
 
 // Public returns what may be registered; the zero Key for an empty one.
 func (k *PrivateKey) Public() Key {
@@ -78,8 +83,11 @@ type privateJWK struct {
 }
 
 // JWK returns the private key as a JWK, which [maskinporten.LoadJWK] and
-// [maskinporten.JWKFile] read. It is secret.
+// [maskinporten.JWKFile] read. It is secret. An empty PrivateKey has none.
 func (k *PrivateKey) JWK() []byte {
+	if k == nil || k.key == nil {
+		return nil
+	}
 	key := k.key()
 	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
 	jwk, _ := json.Marshal(privateJWK{ // texts: it cannot fail
@@ -90,8 +98,12 @@ func (k *PrivateKey) JWK() []byte {
 	return jwk
 }
 
-// PublicJWK returns the public half as a JWK, as the portal takes it.
+// PublicJWK returns the public half as a JWK, as the portal takes it. An empty
+// PrivateKey has none.
 func (k *PrivateKey) PublicJWK() []byte {
+	if k == nil || k.key == nil {
+		return nil
+	}
 	jwk, _ := json.Marshal(k.Public().wire()) // texts: it cannot fail
 	return jwk
 }
