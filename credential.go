@@ -357,6 +357,12 @@ type fileSource struct {
 	fallback bool        // previous signs, for cred has not arrived at Maskinporten
 }
 
+// String names the files.
+func (s *fileSource) String() string { return "CredentialSource{" + s.file.String() + "}" }
+
+// Format makes every verb print what String does.
+func (s *fileSource) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
 // arrival is how long a key that was registered just now may be on its way:
 // Digdir says two minutes, and several have been seen.
 const arrival = 10 * time.Minute

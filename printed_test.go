@@ -233,3 +233,16 @@ func TestNothingPrintedIsSecret(t *testing.T) {
 		}
 	}
 }
+
+// What a program may print without thinking is short, and tells what it is.
+func TestFileSourcesAreNamed(t *testing.T) {
+	for text, source := range map[string]maskinporten.CredentialSource{
+		`CredentialSource{"/etc/maskinporten/store.p12"}`:                            maskinporten.PKCS12File("/etc/maskinporten/store.p12", "secret"),
+		`CredentialSource{"/etc/maskinporten/tls.key", "/etc/maskinporten/tls.crt"}`: maskinporten.PEMFile("/etc/maskinporten/tls.key", "/etc/maskinporten/tls.crt"),
+		`CredentialSource{"/etc/maskinporten/client.jwk"}`:                           maskinporten.JWKFile("/etc/maskinporten/client.jwk"),
+		`CredentialSource{` + "[hidden]" + `}`:                                       maskinporten.PKCS12File("hunter2 and more", "store.p12"),
+	} {
+		require.Equal(t, text, fmt.Sprintf("%+v", source))
+		require.Contains(t, fmt.Sprintf("%+v", maskinporten.Config{Credential: source}), text)
+	}
+}

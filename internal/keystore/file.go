@@ -98,6 +98,14 @@ func newFile(list pathList, load func(files [][]byte) (*Key, error)) *File {
 	return &File{read: list.read, load: load, name: list.String}
 }
 
+// String names the files; empty if there are none. A path that may be a secret is hidden.
+func (f *File) String() string {
+	if f.name == nil {
+		return ""
+	}
+	return f.name()
+}
+
 // Key returns the key as the files have it. If what is new there does not load,
 // or hangs, it is the last that did, and log says so once.
 func (f *File) Key(ctx context.Context, log *slog.Logger) (*Key, error) {
