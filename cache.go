@@ -19,7 +19,7 @@ import (
 type cache struct {
 	*tokencache.Cache[Request, Token]
 	seed   maphash.Seed
-	fetch  func(ctx context.Context, key *Request, rejected *Credential) (*Token, *Credential, error)
+	fetch  func(ctx context.Context, key *Request) (*Token, *Credential, error)
 	about  func(key *Request) requestInfo
 	static bool // the credential can never be another
 	store  *sharedTokens
@@ -53,13 +53,18 @@ func newCache(x *exchange, static bool, log *slog.Logger) *cache {
 		Equal:     (*Request).same,
 		Times:     func(t *Token) *tokencache.Times { return &t.times },
 		Secret:    (*Token).AccessToken,
+		Start:     c.start,
 		Fetch:     c.run,
 		SameCause: func(a, b any) bool { return a.(*Credential).same(b.(*Credential)) },
-		Lost:      lostFetch,
-		Count:     c.count,
-		After:     c.after,
-		Limit:     maxEntries,
-		Flights:   maxFetches,
+		CauseChanged: func(ctx context.Context, refused *tokencache.Failure) bool {
+			cred, err := x.credential(withoutHooks(ctx))
+			return err == nil && !cred.same(refused.Cause.(*Credential))
+		},
+		Lost:    lostFetch,
+		Count:   c.count,
+		After:   c.after,
+		Limit:   maxEntries,
+		Flights: maxFetches,
 	})
 	return c
 }
@@ -114,13 +119,21 @@ func (e *waitError) Unwrap() error { return e.err }
 // Is makes it an ErrNoToken.
 func (e *waitError) Is(target error) bool { return target == ErrNoToken }
 
+// start tells the trace of a fetch, and of its end.
+func (c *cache) start(ctx context.Context, f tokencache.Flight[Request]) (context.Context, func(*Token, *tokencache.Failure)) {
+	ctx, done := c.trace.startFetch(withoutHooks(ctx), traceOf(f))
+	return ctx, func(t *Token, failed *tokencache.Failure) {
+		var err error
+		if failed != nil && failed != tokencache.Postponed {
+			err = c.annotate(f.Key, failed.Err)
+		}
+		done(t != nil && t.fromStore, err)
+	}
+}
+
 // run is one fetch.
 func (c *cache) run(ctx context.Context, f tokencache.Flight[Request]) (*Token, *tokencache.Failure) {
-	var rejected *Credential
-	if f.Holds {
-		rejected, _ = f.Previous.Cause.(*Credential)
-	}
-	token, cred, err := c.traced(withoutHooks(ctx), f, rejected)
+	token, cred, err := c.lookOrFetch(ctx, f)
 	switch {
 	case err == nil:
 		return token, nil
@@ -140,24 +153,9 @@ func (c *cache) run(ctx context.Context, f tokencache.Flight[Request]) (*Token, 
 	return nil, failed
 }
 
-// traced fetches, and tells the trace.
-func (c *cache) traced(ctx context.Context, f tokencache.Flight[Request], rejected *Credential) (token *Token, cred *Credential, err error) {
-	ctx, done := c.trace.startFetch(ctx, traceOf(f))
-	err = errFetchLost // unless fetching returns
-	defer func() {
-		if err == errElsewhere {
-			done(false, nil)
-			return
-		}
-		done(token != nil && token.fromStore, err)
-	}()
-	token, cred, err = c.lookOrFetch(ctx, f, rejected)
-	return token, cred, err
-}
-
 // lookOrFetch asks the store, if there is one, and else Maskinporten.
-func (c *cache) lookOrFetch(ctx context.Context, f tokencache.Flight[Request], rejected *Credential) (*Token, *Credential, error) {
-	if c.store != nil && rejected == nil {
+func (c *cache) lookOrFetch(ctx context.Context, f tokencache.Flight[Request]) (*Token, *Credential, error) {
+	if c.store != nil {
 		held, dropped := c.Replaced(f.Key)
 		token, elsewhere := c.store.look(ctx, f.Key, held, dropped, f.Background)
 		switch {
@@ -167,13 +165,10 @@ func (c *cache) lookOrFetch(ctx context.Context, f tokencache.Flight[Request], r
 			return nil, nil, errElsewhere
 		}
 	}
-	return c.fetch(ctx, f.Key, rejected)
+	return c.fetch(ctx, f.Key)
 }
 
-var (
-	errFetchLost = errors.New("the fetch ended without a result")
-	errElsewhere = errors.New("another process is fetching the token")
-)
+var errElsewhere = errors.New("another process is fetching the token")
 
 // lostFetch is the failure of a fetch that foreign code made nothing of.
 func lostFetch(err error) *tokencache.Failure {

@@ -286,7 +286,7 @@ func (e *checkError) Is(target error) bool { return target == ErrNoToken }
 // credential source or the signer.
 func nothingSent(err error) bool {
 	var failed *fetchError
-	return errors.Is(err, errCredentialUnchanged) || errors.As(err, &failed) && failed.unsent
+	return errors.As(err, &failed) && failed.unsent
 }
 
 // retryAfter returns how long a server that refused asked to wait.

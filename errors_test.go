@@ -66,7 +66,7 @@ func refusalOn(t *testing.T, body string, status int, header ...string) error {
 	synctest.Test(t, func(t *testing.T) { // for the waits between attempts
 		w := &wire{reply: func(int, *sentGrant) (*http.Response, error) { return reply(status, body, header...), nil }}
 		c := w.client(t, nil)
-		_, _, err = c.exchange.fetch(t.Context(), &Request{Scope: "skatteetaten:inntekt", ConsumerOrg: "889640782"}, nil)
+		_, _, err = c.exchange.fetch(t.Context(), &Request{Scope: "skatteetaten:inntekt", ConsumerOrg: "889640782"})
 	})
 	require.Error(t, err)
 	return err

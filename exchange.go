@@ -55,9 +55,8 @@ func (x *exchange) lastCredential() *Credential { return x.last.Load() }
 
 // fetch gets a token within ctx's deadline. It tries at most three times, with
 // a grant signed anew each time, and once more by another clock if a grant is
-// refused for its time. A non-nil rejected credential is not tried again: see
-// cache.
-func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
+// refused for its time.
+func (x *exchange) fetch(ctx context.Context, r *Request) (*Token, *Credential, error) {
 	var (
 		got       granted
 		err       error
@@ -67,7 +66,7 @@ func (x *exchange) fetch(ctx context.Context, r *Request, rejected *Credential) 
 		company   = true
 	)
 	attempt := func() {
-		send := func(ctx context.Context) (granted, error) { return x.attempt(ctx, r, rejected, offset) }
+		send := func(ctx context.Context) (granted, error) { return x.signAndPost(ctx, r, offset) }
 		beside := send
 		if sent++; !company || sent == endpoint.MaxAttempts {
 			beside = nil
@@ -123,37 +122,29 @@ type granted struct {
 // returned err.
 func settled(err error) bool { return err == nil || !mayRetry(err) }
 
-// attempt signs a grant and sends it.
-func (x *exchange) attempt(ctx context.Context, r *Request, rejected *Credential, offset time.Duration) (granted, error) {
-	ctx, done := startAttempt(ctx)
-	got, err := x.signAndPost(ctx, r, rejected, offset)
-	done(err)
-	return got, err
-}
-
-func (x *exchange) signAndPost(ctx context.Context, r *Request, rejected *Credential, offset time.Duration) (granted, error) {
-	assertion, cred, err := x.assertion(ctx, r, rejected, offset)
-	switch {
-	case errors.Is(err, errCredentialUnchanged):
-		return granted{credential: cred}, err
-	case err != nil:
+// signAndPost signs a grant and sends it.
+func (x *exchange) signAndPost(ctx context.Context, r *Request, offset time.Duration) (got granted, err error) {
+	assertion, cred, err := x.assertion(ctx, r, offset)
+	if err != nil {
 		return granted{credential: cred}, x.unsent(r, err)
 	}
+	ctx, done := startAttempt(ctx)
+	err = errAttemptLost // unless post returns
+	defer func() { done(err) }()
 	token, err := x.post(ctx, r, assertion)
 	return granted{token, cred}, err
 }
+
+var errAttemptLost = errors.New("the HTTP client panicked, or ended its goroutine")
 
 // assertion asks the source for its credential and signs a grant for r, by
 // this machine's clock and offset. Both may hang, in a file system or an HSM
 // that does not answer, and Sign takes no context: the flight leaves them
 // behind.
-func (x *exchange) assertion(ctx context.Context, r *Request, rejected *Credential, offset time.Duration) (string, *Credential, error) {
+func (x *exchange) assertion(ctx context.Context, r *Request, offset time.Duration) (string, *Credential, error) {
 	cred, err := x.credential(ctx)
 	if err != nil {
 		return "", cred, err
-	}
-	if rejected != nil && cred.same(rejected) {
-		return "", cred, errCredentialUnchanged
 	}
 	if err := r.checkOwner(cred); err != nil {
 		return "", cred, err
@@ -164,6 +155,9 @@ func (x *exchange) assertion(ctx context.Context, r *Request, rejected *Credenti
 	}
 	defer release()
 	assertion, err := cred.sign(newGrant(x.env, x.clientID, r, time.Now().Add(offset)))
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("signing took too long: %w", ctx.Err())
+	}
 	return assertion, cred, err
 }
 
@@ -238,10 +232,6 @@ func (x *exchange) checkCredential(ctx context.Context) error {
 	}
 	return &checkError{environment: x.env.name(), err: redact.Error(err)}
 }
-
-// errCredentialUnchanged is a flight that sent nothing, because the credential
-// that was refused is still the source's.
-var errCredentialUnchanged = errors.New("the credential that was refused is still in use")
 
 // post sends a grant.
 func (x *exchange) post(ctx context.Context, r *Request, assertion string) (*Token, error) {

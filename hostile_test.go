@@ -113,7 +113,7 @@ func TestErrorsHoldNoEcho(t *testing.T) {
 			defer server.Close()
 			env := Environment{Issuer: server.URL, TokenURL: server.URL + "/token"}
 			x := newExchange(env, "c", testCredential(), nil, slog.New(slog.DiscardHandler))
-			got, err := x.attempt(context.Background(), &Request{Scope: "s"}, nil, 0)
+			got, err := x.signAndPost(context.Background(), &Request{Scope: "s"}, 0)
 			require.Error(t, err, "%v", got)
 			require.NotContains(t, err.Error(), "\x1b")
 			tellError(err)

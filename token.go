@@ -268,7 +268,7 @@ type trade struct {
 
 // fetch gets a Maskinporten token for r and trades it. One that the other side
 // rejects is dropped, and the next one tried.
-func (x *trade) fetch(ctx context.Context, r *Request, rejected *Credential) (*Token, *Credential, error) {
+func (x *trade) fetch(ctx context.Context, r *Request) (*Token, *Credential, error) {
 	if v, ok := x.by.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
 			return nil, nil, x.wrapError(r, nil, err)

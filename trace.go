@@ -12,7 +12,9 @@ import (
 // Package otelmaskinporten has one for OpenTelemetry. Any of them may be nil.
 //
 // They are called where there is something to wait for: never for a token that
-// is at hand. A call that starts a fetch and waits for it gives the fetch the
+// is at hand, or a refusal that is remembered. To ask the source whether it has
+// another credential than the one that was refused is no fetch, and nobody is
+// told of it; [Stats] does not count it either. A call that starts a fetch and waits for it gives the fetch the
 // values of its context, but neither its end nor its httptrace hooks, for the
 // fetch may outlive the call. A fetch in the background, which nobody waits
 // for when it starts, has a context of its own.
@@ -20,22 +22,25 @@ import (
 // Functions are called from several goroutines at once. They must not block:
 // what waits for the token waits for them.
 type Trace struct {
-	// FetchStart is called before anything else is done for a token. The context
+	// FetchStart is called before a token is looked for, once for each fetch. The context
 	// it returns goes to all that follows in this fetch, to the store, the
 	// credential source and the HTTP client.
 	FetchStart func(ctx context.Context, f Fetch) context.Context
 
 	// FetchDone is called when there is a token or an error, before those who
-	// wait are told. ctx is what FetchStart returned.
+	// wait are told. ctx is what FetchStart returned. That is so as well for a
+	// fetch that is given up because the signer or the HTTP client hangs.
 	FetchDone func(ctx context.Context, f Fetch, r FetchResult)
 
-	// AttemptStart is called before a grant is signed and sent: attempt is 1 for
-	// the first, and grows by one. The context it returns goes to the signer's
-	// source and to the HTTP request. Two attempts of one fetch may overlap.
+	// AttemptStart is called with a grant that is signed, before it is sent:
+	// attempt is 1 for the first, and grows by one. The context it returns goes
+	// to the HTTP request. Two attempts of one fetch may overlap. A credential
+	// source or a signer that fails is a failed fetch without an attempt.
 	AttemptStart func(ctx context.Context, f Fetch, attempt int) context.Context
 
-	// AttemptDone is called with what became of an attempt. ctx is what
-	// AttemptStart returned.
+	// AttemptDone is called with what became of an attempt: the token
+	// endpoint's answer, or the lack of one. ctx is what AttemptStart returned. It comes after
+	// FetchDone, or never, for an attempt that hangs or that another has overtaken.
 	AttemptDone func(ctx context.Context, f Fetch, attempt int, err error)
 
 	// Waited is called in the goroutine of a call that had to wait for a fetch,
@@ -56,7 +61,7 @@ type Fetch struct {
 // Attempts is 0 and FromStore false.
 type FetchResult struct {
 	Err       error
-	Attempts  int  // to sign a grant and get a token for it
+	Attempts  int  // grants that were sent
 	FromStore bool // the token came from Config.Store
 }
 

@@ -2,7 +2,12 @@ package maskinporten_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
@@ -215,8 +220,133 @@ func TestTraceOfALostFetch(t *testing.T) {
 		require.Equal(t, []string{
 			"0 fetch a:one by <nil>",
 			"0 attempt 1 in f",
+			"0 attempted 1 failed in 1",
 			"0 fetched failed attempts=1 store=false in f",
 			"0 waited 0s failed by <nil>",
 		}, r.take())
+	})
+}
+
+// A fetch that is given up is over for the trace when it is for those who wait,
+// and not when what hangs comes back. A grant that is signed by then is not sent.
+func TestTraceOfAFetchThatHangs(t *testing.T) {
+	t.Run("the signer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			fake, r := maskinportentest.New(), &recorder{}
+			config := fake.Config()
+			config.Trace, config.Credential = r.trace(), slowCredential(t, time.Minute)
+			client, err := maskinporten.New(config)
+			require.NoError(t, err)
+			_, err = client.Token(caller(t, "me"), maskinporten.Request{Scope: "a:one"})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, []string{
+				"0 fetch a:one by me",
+				"0 fetched failed attempts=0 store=false in f",
+				"0 waited 30.1s failed by me",
+			}, r.take())
+			time.Sleep(time.Minute)
+			require.Empty(t, r.take())
+			require.Zero(t, fake.TokenRequests())
+		})
+	})
+	t.Run("the HTTP client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			config, r := maskinportentest.New().Config(), &recorder{}
+			config.Trace = r.trace()
+			config.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+				time.Sleep(time.Minute)
+				return nil, errors.New("no")
+			})}
+			client, err := maskinporten.New(config)
+			require.NoError(t, err)
+			_, err = client.Token(caller(t, "me"), maskinporten.Request{Scope: "a:one"})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, []string{
+				"0 fetch a:one by me",
+				"0 attempt 1 in f",
+				"0 fetched failed attempts=1 store=false in f",
+				"0 waited 30.1s failed by me",
+			}, r.take())
+			time.Sleep(time.Minute)
+			require.Equal(t, []string{"0 attempted 1 failed in 1"}, r.take())
+		})
+	})
+}
+
+// slowCredential signs in d.
+func slowCredential(t *testing.T, d time.Duration) *maskinporten.Credential {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	cred, err := maskinporten.NewKeyCredential(slowSigner{key, d}, "kid")
+	require.NoError(t, err)
+	return cred
+}
+
+type slowSigner struct {
+	crypto.Signer
+	takes time.Duration
+}
+
+func (s slowSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	time.Sleep(s.takes)
+	return s.Signer.Sign(random, digest, opts)
+}
+
+// While a refusal is remembered, a call is told it, whether or not the source
+// is asked for another credential: that is no fetch, and counted by nobody.
+func TestTraceOfARememberedRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, r := maskinportentest.New(), &recorder{}
+		config := fake.Config()
+		asked, cred, failed := 0, config.Credential.(*maskinporten.Credential), error(nil)
+		config.Trace, config.Credential = r.trace(), sourceFunc(func() (*maskinporten.Credential, error) {
+			asked++
+			return cred, failed
+		})
+		client, err := maskinporten.New(config)
+		require.NoError(t, err)
+		fake.FailNext(1, maskinportentest.Fault{MPCode: "MP-251"})
+		ask := func() error {
+			_, err := client.Token(caller(t, "me"), maskinporten.Request{Scope: "a:one"})
+			return err
+		}
+		require.ErrorIs(t, ask(), maskinporten.ErrNotDelegated)
+		require.Equal(t, []string{
+			"0 fetch a:one by me",
+			"0 attempt 1 in f",
+			"0 attempted 1 failed in 1",
+			"0 fetched failed attempts=1 store=false in f",
+			"0 waited 0s failed by me",
+		}, r.take())
+		asked = 0
+		for range 10 {
+			require.ErrorIs(t, ask(), maskinporten.ErrNotDelegated)
+		}
+		require.Equal(t, 10, asked)
+		failed = errors.New("the vault is sealed")
+		require.ErrorIs(t, ask(), maskinporten.ErrNotDelegated)
+		require.Empty(t, r.take())
+		require.EqualValues(t, 1, client.Stats().Fetches)
+
+		time.Sleep(time.Second) // the source fails when it is time to ask again
+		require.ErrorIs(t, ask(), maskinporten.ErrNotDelegated)
+		require.Equal(t, []string{
+			"1 fetch a:one by me",
+			"1 fetched failed attempts=0 store=false in f",
+			"1 waited 0s failed by me",
+		}, r.take())
+
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		require.NoError(t, err)
+		failed, cred = nil, maskinportentest.Certificate{Key: key}.Credential()
+		require.NoError(t, ask())
+		require.Equal(t, []string{
+			"2 fetch a:one by me",
+			"2 attempt 1 in f",
+			"2 attempted 1 ok in 1",
+			"2 fetched ok attempts=1 store=false in f",
+			"2 waited 0s ok by me",
+		}, r.take())
+		require.EqualValues(t, 2, client.Stats().Fetches)
 	})
 }

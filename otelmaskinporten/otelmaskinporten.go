@@ -21,7 +21,7 @@
 //
 // # Metrics
 //
-//	maskinporten.token.request.duration   histogram  s          one attempt: signing a grant and Maskinporten's answer
+//	maskinporten.token.request.duration   histogram  s          one attempt: sending a grant, and Maskinporten's answer
 //	maskinporten.token.fetch.duration     histogram  s          one fetch, of up to three attempts, or from the store
 //	maskinporten.token.wait.duration      histogram  s          one call that had to wait for a fetch
 //	maskinporten.token.cache.entries      gauge      {entry}    tokens and failures that are remembered

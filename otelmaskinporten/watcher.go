@@ -33,7 +33,7 @@ func (w *watcher) makeInstruments(meter metric.Meter) (err error) {
 		histogram         *metric.Float64Histogram
 		name, description string
 	}{
-		{&w.request, "maskinporten.token.request.duration", "Duration of one attempt to get a token: signing a grant, and the token endpoint's answer."},
+		{&w.request, "maskinporten.token.request.duration", "Duration of one attempt to get a token: sending a grant, and the answer of the token endpoint."},
 		{&w.fetch, "maskinporten.token.fetch.duration", "Duration of one fetch of a token, of up to three attempts, or from the store."},
 		{&w.wait, "maskinporten.token.wait.duration", "How long a call waited for a fetch."},
 	} {

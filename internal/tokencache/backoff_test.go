@@ -156,14 +156,12 @@ func TestFailedRefreshIsPaced(t *testing.T) {
 func TestRefusalWaitsForItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := "old"
-		s := &server{lifetime: time.Minute}
+		looks := 0
+		s := &server{lifetime: time.Minute, changed: func(f *Failure) bool { looks++; return f.Cause != cause }}
 		counted := 0
 		s.count = func(Outcome[int, value]) { counted++ }
-		sent := 0
-		s.fail = func(f Flight[int]) *Failure {
-			if f.Previous != nil && f.Holds && f.Previous.Cause == cause {
-				return f.Previous
-			}
+		sent, one := 0, 1
+		s.fail = func(Flight[int]) *Failure {
 			if sent++; cause == "old" {
 				return &Failure{Err: errRefused, Cause: cause}
 			}
@@ -171,12 +169,16 @@ func TestRefusalWaitsForItsCause(t *testing.T) {
 		}
 		c := s.cache()
 		for range 10 {
-			_, err := c.get(t.Context(), 1)
+			r, err := c.Get(t.Context(), &one)
 			require.ErrorIs(t, err, errRefused)
+			require.Equal(t, sent == 1 && looks == 0, r.Waited != nil, "a look is no fetch")
 		}
 		require.Equal(t, 1, sent, "while the pause lasts nothing is sent for the same cause")
 		require.Equal(t, 1, counted, "and a fetch that sent nothing does not count as one")
-		require.EqualValues(t, 10, s.fetches.Load())
+		require.Equal(t, 9, looks)
+		require.EqualValues(t, 1, s.fetches.Load())
+		require.EqualValues(t, 1, s.started.Load())
+		require.EqualValues(t, 1, s.ended.Load())
 		require.Equal(t, firstPause, c.entryOf(1).failure.Load().pause, "nor does the pause grow for it")
 		cause = "new"
 		_, err := c.get(t.Context(), 1)
@@ -216,8 +218,6 @@ func TestSendingNothingKeepsTheRefusal(t *testing.T) {
 						return f.Previous
 					case asked%2 == 0:
 						return outage()
-					case f.Holds:
-						return f.Previous
 					}
 					sent++
 					return &Failure{Err: errRefused, Cause: cause}

@@ -42,8 +42,18 @@ type Options[K, V any] struct {
 	// once for one.
 	Fetch func(context.Context, Flight[K]) (*V, *Failure)
 
-	// SameCause compares the Causes of failures. Required where there are any.
-	SameCause func(a, b any) bool
+	// Start, if not nil, is called before Fetch. The context it returns goes to
+	// Fetch and After, and end is called when the flight is over, before anyone
+	// who waits for it is told: with a value, or with a failure. That is also
+	// so for one whose Fetch has not come back.
+	Start func(context.Context, Flight[K]) (_ context.Context, end func(*V, *Failure))
+
+	// SameCause compares the Causes of failures. CauseChanged reports whether
+	// the one of a refusal that is remembered is another by now: until then
+	// a flight for it is over without Start and Fetch. Both are required where
+	// there are any Causes.
+	SameCause    func(a, b any) bool
+	CauseChanged func(context.Context, *Failure) bool
 
 	// Lost returns the failure of a fetch that brought none itself. Its error
 	// is a *[PanicError], [ErrEnded], [ErrHangs] or [ErrDead].
@@ -172,8 +182,10 @@ func (c *Cache[K, V]) Get(ctx context.Context, key *K) (Result[K, V], error) {
 			r.Value, f, err = c.getOrStart(ctx, r.Entry, &p)
 		}
 		if f != nil {
-			r.Waited = &f.Flight
 			r.Value, err = c.wait(ctx, r.Entry, f)
+			if r.Waited = &f.Flight; f.fetchless() {
+				r.Waited = nil
+			}
 		}
 		switch err {
 		case errAgain:

@@ -27,10 +27,13 @@ type server struct {
 	limit    int // of entries; 1,000 if it is not set
 	flights  int // at once; 100 if it is not set
 
-	fail  func(Flight[int]) *Failure
-	hook  func(context.Context, Flight[int])
-	count func(Outcome[int, value])
-	after func(Outcome[int, value])
+	started, ended atomic.Int64
+
+	fail    func(Flight[int]) *Failure
+	changed func(*Failure) bool // false if it is not set
+	hook    func(context.Context, Flight[int])
+	count   func(Outcome[int, value])
+	after   func(Outcome[int, value])
 }
 
 type cache struct {
@@ -84,6 +87,16 @@ func (s *server) cache() cache {
 		Secret:    func(v *value) string { return v.secret },
 		Fetch:     s.fetch,
 		SameCause: func(a, b any) bool { return a == b },
+		Start: func(ctx context.Context, f Flight[int]) (context.Context, func(*value, *Failure)) {
+			s.started.Add(1)
+			return ctx, func(v *value, failed *Failure) {
+				s.ended.Add(1)
+				if (v == nil) == (failed == nil) {
+					panic("neither a value nor a failure, or both")
+				}
+			}
+		},
+		CauseChanged: func(_ context.Context, f *Failure) bool { return s.changed != nil && s.changed(f) },
 		Lost: func(err error) *Failure {
 			return &Failure{Err: fmt.Errorf("%w %w", errLost, err), Temporary: true}
 		},

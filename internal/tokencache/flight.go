@@ -14,10 +14,8 @@ type Flight[K any] struct {
 	Key        *K     // not to be written to
 	Background bool   // nobody waits: a value that lives is being refreshed
 
-	// Previous is the refusal that is remembered of the key, if one is. While
-	// it Holds, Fetch is to send nothing unless its Cause is another by now.
+	// Previous is the refusal that is remembered of the key, if one is.
 	Previous *Failure
-	Holds    bool
 }
 
 // Outcome is how a fetch has ended.
@@ -78,11 +76,25 @@ const cancelGrace = 100 * time.Millisecond
 type flight[K, V any] struct {
 	Flight[K]
 	done     chan struct{}
+	began    atomic.Pointer[beginning[V]]
+	holds    bool // no other fetch is to be made for Previous yet, unless its cause is another by now
 	complete atomic.Bool
 	slow     atomic.Bool // somebody has waited for it long enough
 	hangs    bool        // it is complete, but Fetch has not come back; guarded by Entry.mu
 	value    *V
 	failure  *Failure
+}
+
+// beginning is what Options.Start returned.
+type beginning[V any] struct {
+	ctx context.Context
+	end func(*V, *Failure)
+}
+
+// over calls end, which may panic: a value that is there is not lost for that.
+func (b *beginning[V]) over(v *V, failed *Failure) {
+	defer func() { _ = recover() }()
+	b.end(v, failed)
 }
 
 var lastID atomic.Uint64
@@ -95,7 +107,7 @@ func (c *Cache[K, V]) newFlight(e *Entry[K, V], p *permit, background bool, now 
 		done:   make(chan struct{}),
 	}
 	if failed := e.failure.Load(); failed != nil && !failed.Temporary {
-		f.Previous, f.Holds = failed.Failure, failed.holds(now)
+		f.Previous, f.holds = failed.Failure, failed.holds(now)
 	}
 	e.flight.Store(f)
 	return f
@@ -132,7 +144,21 @@ func (c *Cache[K, V]) run(ctx context.Context, e *Entry[K, V], f *flight[K, V]) 
 			c.forget(e, f)
 		}
 	}()
-	v, failed, lost = c.fetch(ctx, f.Flight)
+	if f.holds && !c.options.CauseChanged(ctx, f.Previous) {
+		failed, lost = f.Previous, nil
+		return
+	}
+	v, failed, lost = c.fetch(c.begin(ctx, f), f.Flight)
+}
+
+// begin tells Start, and returns the context for all that follows.
+func (c *Cache[K, V]) begin(ctx context.Context, f *flight[K, V]) context.Context {
+	b := &beginning[V]{ctx, func(*V, *Failure) {}}
+	if c.options.Start != nil {
+		b.ctx, b.end = c.options.Start(ctx, f.Flight)
+	}
+	f.began.Store(b)
+	return b.ctx
 }
 
 // fetch calls Fetch, and once more if what it brings is dead already: then the
@@ -143,7 +169,7 @@ func (c *Cache[K, V]) fetch(ctx context.Context, f Flight[K]) (v *V, failed *Fai
 		if failed != nil || c.options.Times(v).Left(Now()) > 0 {
 			return v, failed, nil
 		}
-		f.Previous, f.Holds = nil, false
+		f.Previous = nil
 	}
 	return nil, nil, ErrDead
 }
@@ -180,6 +206,10 @@ func (c *Cache[K, V]) complete(ctx context.Context, e *Entry[K, V], f *flight[K,
 	e.mu.Unlock()
 
 	outcome := Outcome[K, V]{Flight: f.Flight, Value: v, Failure: failed, Repeated: before != nil}
+	if b := f.began.Load(); b != nil {
+		ctx = b.ctx
+		b.over(v, failed)
+	}
 	if sent && c.options.Count != nil {
 		c.options.Count(outcome)
 	}
@@ -203,6 +233,17 @@ func (c *Cache[K, V]) forget(e *Entry[K, V], f *flight[K, V]) {
 	e.flight.Store(nil)
 	e.mu.Unlock()
 	c.place(e, Now())
+}
+
+// fetchless reports whether f is over, and was no more than a look at a cause
+// that has not changed.
+func (f *flight[K, V]) fetchless() bool {
+	select {
+	case <-f.done:
+		return f.holds && f.failure == f.Previous && f.began.Load() == nil
+	default:
+		return false
+	}
 }
 
 // wait returns what f brings, or a value that still lives where f brings none
