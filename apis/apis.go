@@ -29,7 +29,8 @@ type API struct {
 
 	// Concurrency is how many calls the API takes at a time from one
 	// organisation. Clients made by [API.HTTPClient] queue the rest. Zero means
-	// that no limit is known.
+	// that no limit is known. Among values that share their limit, the smallest
+	// that a client was made with holds until the process ends.
 	Concurrency int
 
 	base   http.RoundTripper
@@ -117,7 +118,9 @@ func (a API) BaseURL(env maskinporten.Environment) string {
 // then gets its token, and keeps its place until its answer's body has been read
 // to the end or closed, or until its context ends. The places of an API (that
 // is a scope at a base URL) and an organisation are shared by all clients of
-// the process. A wait for a place ends with the call's context. An error while
+// the process; tests that run side by side, in bubbles of testing/synctest
+// above all, use a value of their own from [API.Via] or [API.At]. A wait for a
+// place ends with the call's context. An error while
 // waiting says how long the wait was, how many wait, and for how long the
 // oldest call under way has had its place; a queue that has not moved for ten
 // seconds is logged once.
