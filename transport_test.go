@@ -129,6 +129,15 @@ type closing struct {
 
 func (c *closing) Close() error { c.closed.Store(true); return nil }
 
+// A Transport prints as the hosts that it is for, by every verb.
+func TestTransportPrintsItsHosts(t *testing.T) {
+	tr, err := minting().client(t, nil).Transport(Request{Scope: "s", PID: "25922947409"}, nil, "api.example.no", "[::1]:8080", "other.example.no:443")
+	require.NoError(t, err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
+		require.Equal(t, "Transport{api.example.no, [::1]:8080, other.example.no:443}", fmt.Sprintf(verb, tr), verb)
+	}
+}
+
 func TestTransportRefusesBadHosts(t *testing.T) {
 	c := minting().client(t, nil)
 	_, err := c.Transport(Request{Scope: "s"}, nil)
