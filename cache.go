@@ -199,17 +199,17 @@ func (c *cache) after(ctx context.Context, o tokencache.Outcome[Request, Token])
 		c.store.put(ctx, o.Flight.Key, o.Value)
 	}
 	if o.Failure != nil && o.Flight.Background && !o.Repeated {
-		c.log.Warn("maskinporten: a token could not be refreshed; the one at hand stays in use while it lives",
+		c.log.WarnContext(ctx, "maskinporten: a token could not be refreshed; the one at hand stays in use while it lives",
 			"request", *o.Flight.Key, "error", c.annotate(o.Flight.Key, o.Failure.Err).Error())
 	}
 }
 
 // reportUnauthorized is told that an API rejected t. It reports whether to try
 // again with the token that is next.
-func (c *cache) reportUnauthorized(e *entry, t *Token, justFetched bool) (again bool) {
+func (c *cache) reportUnauthorized(ctx context.Context, e *entry, t *Token, justFetched bool) (again bool) {
 	verdict := c.Reject(e, t, justFetched)
 	if verdict.Exhausted {
-		c.log.Warn("maskinporten: the API answers 401 to new tokens too, so it is not the token's age: check its environment, scope and the customer's access. A new token is fetched once in 30 seconds at most",
+		c.log.WarnContext(ctx, "maskinporten: the API answers 401 to new tokens too, so it is not the token's age: check its environment, scope and the customer's access. A new token is fetched once in 30 seconds at most",
 			"request", *e.Key())
 	}
 	return verdict.Again

@@ -348,7 +348,7 @@ func TestLogHandlerMayAskForAToken(t *testing.T) {
 		w.set(nil)
 		time.Sleep(2 * time.Second)
 		for range 6 {
-			s.reportUnauthorized(token, false)
+			s.reportUnauthorized(t.Context(), token, false)
 			token, err = s.TokenContext(t.Context())
 			require.NoError(t, err)
 			time.Sleep(time.Second)

@@ -30,14 +30,14 @@ type certificateWatch struct {
 
 // look warns of what there is to say about cred. It logs under no lock, for a
 // log handler may ask for a token itself.
-func (w *certificateWatch) look(cred *Credential, env Environment, now time.Time, log *slog.Logger) {
+func (w *certificateWatch) look(ctx context.Context, cred *Credential, env Environment, now time.Time, log *slog.Logger) {
 	first, due := w.due(cred, now)
 	if !due {
 		return
 	}
 	if first {
 		for _, note := range cred.key.Notes {
-			log.Warn("maskinporten: "+note, "key_id", cred.key.ID)
+			log.WarnContext(ctx, "maskinporten: "+note, "key_id", cred.key.ID)
 		}
 	}
 	leaf := cred.Certificate()
@@ -50,16 +50,16 @@ func (w *certificateWatch) look(cred *Credential, env Environment, now time.Time
 	switch left := cred.NotAfter().Sub(now); {
 	case cred.NotAfter().IsZero() || left >= warning:
 	case left < 0:
-		log.Error("maskinporten: "+what+" has expired: "+remedy, attrs...)
+		log.ErrorContext(ctx, "maskinporten: "+what+" has expired: "+remedy, attrs...)
 	default:
 		level := slog.LevelWarn
 		if left < alarm {
 			level = slog.LevelError
 		}
-		log.Log(context.Background(), level, "maskinporten: "+what+" expires soon: "+remedy, append(attrs, "days_left", int(left.Hours()/24))...)
+		log.Log(ctx, level, "maskinporten: "+what+" expires soon: "+remedy, append(attrs, "days_left", int(left.Hours()/24))...)
 	}
 	if leaf != nil && wrongEnvironment(leaf, env) {
-		log.Warn("maskinporten: the certificate's issuer is of another environment: test certificates work only in test, production certificates only in prod",
+		log.WarnContext(ctx, "maskinporten: the certificate's issuer is of another environment: test certificates work only in test, production certificates only in prod",
 			append(attrs, "environment", env.name())...)
 	}
 }

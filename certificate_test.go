@@ -47,7 +47,7 @@ func TestExpiryIsToldOnceADay(t *testing.T) {
 		{"with a key id it expires as well", cred.WithKeyID("kid"), time.Hour, "level=ERROR"},
 	} {
 		log.Reset()
-		watch.look(step.cred, Test, cred.NotAfter().Add(-step.left), slog.New(slog.NewTextHandler(&log, nil)))
+		watch.look(t.Context(), step.cred, Test, cred.NotAfter().Add(-step.left), slog.New(slog.NewTextHandler(&log, nil)))
 		if step.says == "" {
 			assert.Empty(t, log.String(), step.reason)
 			continue
@@ -84,7 +84,7 @@ func TestRegisteredKeyExpires(t *testing.T) {
 		{"over", -2 * day, []string{"has expired: register a new one"}},
 	} {
 		log.Reset()
-		watch.look(cred, Test, exp.Add(-step.left), slog.New(slog.NewTextHandler(&log, nil)))
+		watch.look(t.Context(), cred, Test, exp.Add(-step.left), slog.New(slog.NewTextHandler(&log, nil)))
 		require.Equal(t, len(step.says), strings.Count(log.String(), "\n"), "%s: %s", step.reason, log.String())
 		for _, says := range step.says {
 			assert.Contains(t, log.String(), says, step.reason)
@@ -101,7 +101,7 @@ func TestExpiredCertificateIsCalledSo(t *testing.T) {
 		log   bytes.Buffer
 		watch certificateWatch
 	)
-	watch.look(cred, Test, cred.NotAfter().Add(time.Hour), slog.New(slog.NewTextHandler(&log, nil)))
+	watch.look(t.Context(), cred, Test, cred.NotAfter().Add(time.Hour), slog.New(slog.NewTextHandler(&log, nil)))
 	assert.Contains(t, log.String(), "the certificate has expired")
 	assert.NotContains(t, log.String(), "days_left")
 }
@@ -126,9 +126,9 @@ func TestWatchLogsUnderNoLock(t *testing.T) {
 	var log *slog.Logger
 	log = slog.New(askingHandler{slog.NewTextHandler(io.Discard, nil), func() {
 		asked++
-		watch.look(cred, Test, time.Now(), log)
+		watch.look(t.Context(), cred, Test, time.Now(), log)
 	}})
-	watch.look(cred, Test, time.Now(), log)
+	watch.look(t.Context(), cred, Test, time.Now(), log)
 	assert.Equal(t, 1, asked)
 }
 

@@ -211,7 +211,7 @@ func (x *exchange) credential(ctx context.Context) (*Credential, error) {
 	}
 	x.last.Store(cred)
 	now := time.Now()
-	x.watch.look(cred, x.env, now, x.log)
+	x.watch.look(ctx, cred, x.env, now, x.log)
 	return cred, cred.usable(now)
 }
 
@@ -256,7 +256,7 @@ func (x *exchange) post(ctx context.Context, r *Request, assertion string) (*Tok
 		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http, secrets...))
 	}
 	defer resp.Body.Close()
-	skew := x.clock.Learn(resp.Header, sent, time.Now())
+	skew := x.clock.Learn(ctx, resp.Header, sent, time.Now())
 	body, err := endpoint.ReadBody(resp.Body)
 	if err != nil {
 		return nil, x.wrapError(r, endpoint.Explain(err, x.env.TokenURL, x.http, secrets...))

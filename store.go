@@ -379,10 +379,10 @@ func askStore[T any](ctx context.Context, g *storeGuard, operation func(context.
 		g.mu.Unlock()
 	}
 	if err := ctx.Err(); err != nil {
-		g.leave(probe, start, errStoreAway) // the flight is over, of which the store is innocent
+		g.leave(ctx, probe, start, errStoreAway) // the flight is over, of which the store is innocent
 		return *new(T), err
 	}
-	g.leave(probe, start, a.err)
+	g.leave(ctx, probe, start, a.err)
 	return a.value, a.err
 }
 
@@ -417,7 +417,7 @@ func (g *storeGuard) enter(ctx context.Context) (probe chan struct{}, err error)
 // leave takes note of how an operation fared, and says so when that changes.
 // One that failed while others were answered says nothing of the store: a busy
 // machine has such.
-func (g *storeGuard) leave(probe chan struct{}, start time.Time, err error) {
+func (g *storeGuard) leave(ctx context.Context, probe chan struct{}, start time.Time, err error) {
 	g.mu.Lock()
 	now := time.Now()
 	var failed, recovered bool
@@ -444,8 +444,8 @@ func (g *storeGuard) leave(probe chan struct{}, start time.Time, err error) {
 	g.mu.Unlock()
 	switch { // not under the lock: a log handler may ask for a token
 	case failed:
-		g.log.Warn("maskinporten: "+g.name+" fails; tokens are fetched without the store until it answers", "error", redact.Clean(err.Error(), 200))
+		g.log.WarnContext(ctx, "maskinporten: "+g.name+" fails; tokens are fetched without the store until it answers", "error", redact.Clean(err.Error(), 200))
 	case recovered:
-		g.log.Info("maskinporten: " + g.name + " answers again")
+		g.log.InfoContext(ctx, "maskinporten: "+g.name+" answers again")
 	}
 }

@@ -164,8 +164,8 @@ func (s *TokenSource) get(ctx context.Context) (t *Token, justFetched bool, err 
 
 // reportUnauthorized is told that an API rejected t, and reports whether to try
 // again.
-func (s *TokenSource) reportUnauthorized(t *Token, justFetched bool) (again bool) {
-	return s.cache.reportUnauthorized(s.entry.Load(), t, justFetched)
+func (s *TokenSource) reportUnauthorized(ctx context.Context, t *Token, justFetched bool) (again bool) {
+	return s.cache.reportUnauthorized(ctx, s.entry.Load(), t, justFetched)
 }
 
 // Token is for code that knows only [oauth2.TokenSource]: a copy of the
@@ -291,7 +291,7 @@ func (x *trade) fetch(ctx context.Context, r *Request) (*Token, *Credential, err
 		if err == nil {
 			return newToken(exchanged.AccessToken, t.scope, sent, exchanged.Lifetime), nil, nil
 		}
-		if replaced || !errors.Is(err, ErrTokenRejected) || !tokens.reportUnauthorized(got.Entry, t, false) {
+		if replaced || !errors.Is(err, ErrTokenRejected) || !tokens.reportUnauthorized(ctx, got.Entry, t, false) {
 			return nil, nil, x.wrapError(r, t, err)
 		}
 	}

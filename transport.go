@@ -70,7 +70,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !rejected(resp) || !t.source.reportUnauthorized(token, justFetched) {
+	if !rejected(resp) || !t.source.reportUnauthorized(req.Context(), token, justFetched) {
 		return resp, nil
 	}
 	return t.retryUnauthorized(req, resp)
@@ -100,7 +100,7 @@ func (t *Transport) retryUnauthorized(req *http.Request, answer *http.Response) 
 		return nil, err
 	}
 	if rejected(resp) {
-		t.source.reportUnauthorized(token, true)
+		t.source.reportUnauthorized(req.Context(), token, true)
 	}
 	return resp, nil
 }

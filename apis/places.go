@@ -52,7 +52,8 @@ type place struct {
 type waiter struct {
 	given chan struct{} // closed once place is set
 	place *place
-	name  string // of the API
+	name  string          // of the API
+	ctx   context.Context // of the call, for the log
 	log   *slog.Logger
 }
 
@@ -88,7 +89,7 @@ func (p *places) limited(api apiKey) bool {
 // at most as long as ctx lasts.
 func (p *places) acquire(ctx context.Context, key limitKey, name string, log *slog.Logger) (*place, error) {
 	began := time.Now()
-	w := &waiter{given: make(chan struct{}), name: name, log: log}
+	w := &waiter{given: make(chan struct{}), name: name, ctx: ctx, log: log}
 	queued, at := p.enqueue(key, w, began)
 	if at != nil {
 		return at, nil
@@ -194,7 +195,7 @@ func (p *places) logStalled(l *limit) {
 	}
 	w, waiting, longest := first.Value.(*waiter), l.waiting.Len(), l.longest(now)
 	p.mu.Unlock() // a log handler may itself call the API
-	w.log.Warn("maskinporten: no call to an API has ended for a while, and others wait for a place; is the body of every answer closed?",
+	w.log.WarnContext(w.ctx, "maskinporten: no call to an API has ended for a while, and others wait for a place; is the body of every answer closed?",
 		"api", w.name, "waiting", waiting, "longest_call", longest.Round(time.Millisecond))
 }
 

@@ -133,7 +133,7 @@ func (c *Client) Rotate(ctx context.Context, r Rotation) (Rotated, error) {
 		if err := p.save(ctx, r.State); err != nil {
 			return Rotated{}, err
 		}
-		c.log.Info("selfservice: rotating a key", "client_id", r.ClientID, "kid", p.KeyID, "step", string(p.Step))
+		c.log.InfoContext(ctx, "selfservice: rotating a key", "client_id", r.ClientID, "kid", p.KeyID, "step", string(p.Step))
 	}
 	if err := c.retire(ctx, r, p); err != nil {
 		return Rotated{}, err
@@ -446,7 +446,7 @@ func (c *Client) due(ctx context.Context, r Rotation) (bool, error) {
 	left := time.Until(notAfter)
 	for _, days := range []int{1, 7, 30} {
 		if left < time.Duration(days)*24*time.Hour {
-			c.log.Warn("selfservice: a key ends soon", "client_id", r.ClientID, "kid", kid, "not_after", notAfter, "days_left", int(left/(24*time.Hour)))
+			c.log.WarnContext(ctx, "selfservice: a key ends soon", "client_id", r.ClientID, "kid", kid, "not_after", notAfter, "days_left", int(left/(24*time.Hour)))
 			break
 		}
 	}

@@ -30,7 +30,7 @@ func Retry(ctx context.Context, log *slog.Logger, attempt func() (wait time.Dura
 		if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
 			return
 		}
-		log.Debug("maskinporten: trying again", "attempt", n+1, "wait", wait)
+		log.DebugContext(ctx, "maskinporten: trying again", "attempt", n+1, "wait", wait)
 		pause(ctx, wait)
 	}
 }

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -72,8 +73,9 @@ func (c *Clock) Skew() time.Duration {
 //
 // A server stamps its answer in whole seconds, and somewhere between the two
 // times. So a true clock is seen up to a second and the way behind, and what
-// took longer than five seconds says too little to be remembered.
-func (c *Clock) Learn(h http.Header, sent, received time.Time) time.Duration {
+// took longer than five seconds says too little to be remembered. ctx is for
+// the log.
+func (c *Clock) Learn(ctx context.Context, h http.Header, sent, received time.Time) time.Duration {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
 		return 0
@@ -90,7 +92,7 @@ func (c *Clock) Learn(h http.Header, sent, received time.Time) time.Duration {
 		return skew
 	}
 	if c.remember(skew) {
-		c.warn(skew) // not under the lock: a log handler may ask for a token
+		c.warn(ctx, skew) // not under the lock: a log handler may ask for a token
 	}
 	return skew
 }
@@ -115,14 +117,14 @@ func (c *Clock) remember(skew time.Duration) (changed bool) {
 	return changed
 }
 
-func (c *Clock) warn(skew time.Duration) {
+func (c *Clock) warn(ctx context.Context, skew time.Duration) {
 	switch {
 	case skew > loggedSkew:
-		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "behind", skew.Round(time.Second))
+		c.log.WarnContext(ctx, "maskinporten: this machine's clock is off; set it by NTP", "behind", skew.Round(time.Second))
 	case skew < -loggedSkew:
-		c.log.Warn("maskinporten: this machine's clock is off; set it by NTP", "ahead", -skew.Round(time.Second))
+		c.log.WarnContext(ctx, "maskinporten: this machine's clock is off; set it by NTP", "ahead", -skew.Round(time.Second))
 	default:
-		c.log.Info("maskinporten: this machine's clock is right again")
+		c.log.InfoContext(ctx, "maskinporten: this machine's clock is right again")
 	}
 }
 

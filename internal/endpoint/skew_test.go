@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -26,7 +27,7 @@ func see(c *Clock, skew, took time.Duration, atStart bool) time.Duration {
 		stamped = sent
 	}
 	h := http.Header{"Date": {stamped.Add(skew).UTC().Format(http.TimeFormat)}}
-	return c.Learn(h, sent, received)
+	return c.Learn(context.Background(), h, sent, received)
 }
 
 // What grants go by, one event after another.
@@ -127,7 +128,7 @@ func TestSkewShown(t *testing.T) {
 		})
 	}
 	c, _ := newTestClock()
-	require.Zero(t, c.Learn(http.Header{"Date": {"yesterday"}}, time.Now(), time.Now()))
+	require.Zero(t, c.Learn(context.Background(), http.Header{"Date": {"yesterday"}}, time.Now(), time.Now()))
 }
 
 func TestSkewIsLoggedOnceAChange(t *testing.T) {

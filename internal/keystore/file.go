@@ -125,7 +125,7 @@ func (f *File) Key(ctx context.Context, log *slog.Logger) (*Key, error) {
 			break
 		}
 	}
-	f.tell(log)
+	f.tell(ctx, log)
 	if found.err != nil && !found.last.good(now) {
 		return nil, found.err
 	}
@@ -214,7 +214,7 @@ func (f *File) without(ctx context.Context, t *turn, now time.Time, log *slog.Lo
 	}
 	last := f.last
 	f.mu.Unlock()
-	f.tell(log)
+	f.tell(ctx, log)
 	if !last.good(now) {
 		if f.name == nil {
 			return nil, fmt.Errorf("reading takes too long: %w", ctx.Err())
@@ -225,13 +225,13 @@ func (f *File) without(ctx context.Context, t *turn, now time.Time, log *slog.Lo
 }
 
 // tell logs a warning that is pending, under no lock: a log may hang, too.
-func (f *File) tell(log *slog.Logger) {
+func (f *File) tell(ctx context.Context, log *slog.Logger) {
 	f.mu.Lock()
 	warning := f.warning
 	f.warning = nil
 	f.mu.Unlock()
 	if warning != nil && f.name != nil {
-		log.Warn("maskinporten: the changed credential file does not load; the last good credential stays in use",
+		log.WarnContext(ctx, "maskinporten: the changed credential file does not load; the last good credential stays in use",
 			"file", f.name(), "error", warning.Error())
 	}
 }
