@@ -128,6 +128,7 @@ func TestNilPointersHaveZeroValues(t *testing.T) {
 // Nothing that a program gets hold of shows a secret when it is printed, be it
 // in use or not.
 func TestNothingPrintedIsSecret(t *testing.T) {
+	t.Parallel()
 	const (
 		password = "a-password-nobody-knows"
 		person   = "25922947409"

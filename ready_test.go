@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -130,40 +131,43 @@ func TestErrNoToken(t *testing.T) {
 		{"no credential", refusing, failing, good},
 	} {
 		t.Run(tt.reason, func(t *testing.T) {
-			cfg := maskinportentest.New().Config()
-			cfg.HTTPClient = &http.Client{Transport: tt.http}
-			if tt.source != nil {
-				cfg.Credential = tt.source
-			}
-			client, err := maskinporten.New(cfg)
-			require.NoError(t, err)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			defer cancel()
-			if tt.reason != "the caller's context" {
-				ctx = t.Context()
-			}
-			for _, c := range []*maskinporten.Client{client, client.WithExchange(altinn.TT02)} {
-				_, err = c.Token(ctx, tt.request)
-				require.ErrorIs(t, err, maskinporten.ErrNoToken, "Token")
-				require.ErrorIs(t, c.Prefetch(ctx, []maskinporten.Request{tt.request}, 1, nil), maskinporten.ErrNoToken, "Prefetch")
-				require.ErrorIs(t, c.Check(ctx, tt.request), maskinporten.ErrNoToken, "Check")
-				if tt.request == bad {
-					continue
+			synctest.Test(t, func(t *testing.T) {
+				cfg := maskinportentest.New().Config()
+				cfg.HTTPClient = &http.Client{Transport: tt.http}
+				if tt.source != nil {
+					cfg.Credential = tt.source
 				}
-				source, err := c.TokenSource(tt.request)
+				client, err := maskinporten.New(cfg)
 				require.NoError(t, err)
-				_, err = source.TokenContext(ctx)
-				require.ErrorIs(t, err, maskinporten.ErrNoToken, "TokenContext")
-				transport, err := c.Transport(tt.request, nil, "api.example.no")
-				require.NoError(t, err)
-				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.example.no/", nil)
-				_, err = (&http.Client{Transport: transport}).Do(req)
-				require.ErrorIs(t, err, maskinporten.ErrNoToken, "Transport")
-				api, err := apis.SkatteetatenInntekt.At("https://api.example.no").HTTPClient(c, "")
-				require.NoError(t, err)
-				_, err = api.Do(req.Clone(ctx))
-				require.ErrorIs(t, err, maskinporten.ErrNoToken, "an API's client")
-			}
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer cancel()
+				if tt.reason != "the caller's context" {
+					ctx = t.Context()
+				}
+				for _, c := range []*maskinporten.Client{client, client.WithExchange(altinn.TT02)} {
+					_, err = c.Token(ctx, tt.request)
+					require.ErrorIs(t, err, maskinporten.ErrNoToken, "Token")
+					require.ErrorIs(t, c.Prefetch(ctx, []maskinporten.Request{tt.request}, 1, nil), maskinporten.ErrNoToken, "Prefetch")
+					require.ErrorIs(t, c.Check(ctx, tt.request), maskinporten.ErrNoToken, "Check")
+					if tt.request == bad {
+						continue
+					}
+					source, err := c.TokenSource(tt.request)
+					require.NoError(t, err)
+					_, err = source.TokenContext(ctx)
+					require.ErrorIs(t, err, maskinporten.ErrNoToken, "TokenContext")
+					transport, err := c.Transport(tt.request, nil, "api.example.no")
+					require.NoError(t, err)
+					req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.example.no/", nil)
+					_, err = (&http.Client{Transport: transport}).Do(req)
+					require.ErrorIs(t, err, maskinporten.ErrNoToken, "Transport")
+					api, err := apis.SkatteetatenInntekt.At("https://api.example.no").HTTPClient(c, "")
+					require.NoError(t, err)
+					_, err = api.Do(req.Clone(ctx))
+					require.ErrorIs(t, err, maskinporten.ErrNoToken, "an API's client")
+				}
+				time.Sleep(time.Minute) // until the fetches that nobody waits for have ended
+			})
 		})
 	}
 }

@@ -352,7 +352,8 @@ func TestDeadlineHoldsWhileATokenIsSlow(t *testing.T) {
 // seconds, whatever they answer, and a revocation is mended at once as long as
 // there is one left.
 func TestReplacementsStayWithinTheirBudget(t *testing.T) {
-	for seed := range uint64(12) {
+	t.Parallel()
+	for seed := range uint64(5) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			rejects := func(string) bool { return true }

@@ -264,6 +264,7 @@ func TestLate401DropsNoNewerToken(t *testing.T) {
 }
 
 func TestAPIThatAlwaysRefusesCostsLittle(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		reason string
 		answer func(n int) int
