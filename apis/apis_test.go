@@ -165,3 +165,90 @@ func requireField(t *testing.T, err error, field string) {
 	require.Equal(t, field, f.Field)
 	require.NotEmpty(t, f.Problem)
 }
+
+// Known APIs do not lead a person's query to another host.
+func TestRedirectOffTheHostIsNotFollowed(t *testing.T) {
+	for _, tt := range []struct {
+		reason, location string
+		seen             []string
+	}{
+		{"another host", "https://other.example.no/x", []string{"https://api.example.no/otp/1"}},
+		{"another port", "https://api.example.no:8443/x", []string{"https://api.example.no/otp/1"}},
+		{"without TLS", "http://api.example.no/x", []string{"https://api.example.no/otp/1"}},
+		{"the same host", "/x", []string{"https://api.example.no/otp/1", "https://api.example.no/x"}},
+		{"the same host in other letters", "https://API.example.no/x", []string{"https://api.example.no/otp/1", "https://API.example.no/x"}},
+	} {
+		t.Run(tt.reason, func(t *testing.T) {
+			var seen []string
+			s := &server{respond: func(req *http.Request) *http.Response {
+				seen = append(seen, req.URL.String())
+				if req.Header.Get("Authorization") == "" {
+					t.Error("without a token")
+				}
+				if len(seen) > 1 {
+					return answer(200, http.NoBody)
+				}
+				resp := answer(307, open())
+				resp.Header.Set("Location", tt.location)
+				return resp
+			}}
+			api := apis.API{Name: "x", Scope: "x:y", TestURL: "https://api.example.no", Concurrency: 1}.Via(s)
+			hc := httpClient(t, api, newClient(t, maskinportentest.New()), "")
+			resp, err := hc.Post(api.TestURL+"/otp/1", "text/plain", strings.NewReader("25922947409"))
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			require.Equal(t, tt.seen, seen)
+			require.Equal(t, map[bool]int{true: 200, false: 307}[len(tt.seen) > 1], resp.StatusCode)
+		})
+	}
+	s := &server{respond: func(req *http.Request) *http.Response {
+		resp := answer(307, open())
+		resp.Header.Set("Location", "/again")
+		return resp
+	}}
+	api := apis.API{Name: "x", Scope: "x:y", TestURL: "https://api.example.no", Concurrency: 1}.Via(s)
+	_, err := httpClient(t, api, newClient(t, maskinportentest.New()), "").Get(api.TestURL)
+	require.ErrorContains(t, err, "stopped after 10 redirects")
+}
+
+func TestBaseURLs(t *testing.T) {
+	client := newClient(t, maskinportentest.New())
+	for _, tt := range []struct{ reason, url, problem string }{
+		{"none", "", "no base URL"},
+		{"without TLS", "http://api.example.no/v1", "not https"},
+		{"without a scheme", "api.example.no/v1", "scheme"},
+		{"without a scheme, with a port", "api.example.no:443/v1", "scheme"},
+		{"without a host", "https:///v1", "names no host"},
+		{"with a password", "https://user:secret@api.example.no", "password"},
+		{"with a space", "https://api.example.no /v1", "not a URL"},
+		{"another scheme", "ftp://api.example.no", "not https"},
+		{"a loopback address", "http://127.0.0.1:8080", ""},
+		{"localhost", "http://localhost/v1", ""},
+		{"as it should be", "https://api.example.no:8443/v1", ""},
+	} {
+		_, err := apis.SkatteetatenInntekt.At(tt.url).HTTPClient(client, "")
+		if tt.problem == "" {
+			require.NoError(t, err, tt.reason)
+			continue
+		}
+		requireField(t, err, "API")
+		require.ErrorContains(t, err, tt.problem, tt.reason)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	own := maskinporten.Environment{Issuer: "https://own.example.no/", TokenURL: "https://own.example.no/token"}
+	require.Equal(t, apis.SkatteetatenInntekt.TestURL, apis.SkatteetatenInntekt.BaseURL(own), "an environment that is not production's calls test")
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	base := &closingIdle{}
+	hc := httpClient(t, apis.SkatteetatenInntekt.Via(base), newClient(t, maskinportentest.New()), "")
+	hc.CloseIdleConnections()
+	require.Equal(t, 1, base.closed)
+}
+
+type closingIdle struct {
+	http.RoundTripper
+	closed int
+}
+
+func (c *closingIdle) CloseIdleConnections() { c.closed++ }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"runtime"
 	"strings"
@@ -323,7 +322,8 @@ type connection struct {
 }
 
 func (c *connection) Read(p []byte) (int, error) { return c.Reader.Read(p) }
-func (*connection) Close() error                 { return nil }
+
+func (*connection) Close() error { return nil }
 
 // The place is kept while the call is repeated after a 401.
 func TestRepeatKeepsItsPlace(t *testing.T) {
@@ -358,140 +358,6 @@ func TestRepeatKeepsItsPlace(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.Equal(t, 1, s.most)
-	})
-}
-
-// What a queue that does not move says, and to whom.
-func TestQueueThatDoesNotMove(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log lines
-		fake := maskinportentest.New()
-		cfg := fake.Config()
-		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		client, err := maskinporten.New(cfg)
-		require.NoError(t, err)
-		s := &server{respond: func(*http.Request) *http.Response { return answer(200, open()) }}
-		api := apis.API{Name: "The API", Scope: "x:y", TestURL: "https://api.example.no", Concurrency: 2}.Via(s)
-		hc := httpClient(t, api, client, "")
-		var held []*http.Response
-		for range 2 { // whose bodies nobody closes
-			resp, err := hc.Get(api.TestURL)
-			require.NoError(t, err)
-			held = append(held, resp)
-			time.Sleep(5 * time.Second)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var wg sync.WaitGroup
-		for range 3 {
-			wg.Go(func() { get(t, ctx, hc, api.TestURL) })
-		}
-		sent := &closed{Reader: strings.NewReader("x")}
-		req, err := http.NewRequest("POST", api.TestURL+"/otp/25922947409", sent)
-		require.NoError(t, err)
-		short, end := context.WithTimeout(t.Context(), 15*time.Second)
-		defer end()
-		time.Sleep(time.Second)
-		_, err = hc.Do(req.WithContext(short))
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorIs(t, err, maskinporten.ErrNoToken)
-		require.True(t, sent.Load(), "the body is closed")
-		var queue *apis.QueueError
-		require.ErrorAs(t, err, &queue)
-		require.True(t, queue.Timeout())
-		require.Equal(t, "The API", queue.API)
-		require.Equal(t, 2, queue.Limit)
-		require.Equal(t, 14*time.Second, queue.Waited)
-		require.Equal(t, 4, queue.Waiting)
-		require.Equal(t, 25*time.Second, queue.Longest)
-		require.Equal(t, "maskinporten: waited 14s for one of the 2 calls that The API takes at a time: context deadline exceeded; 4 waited, and the longest call under way has lasted 25s: is the body of every answer closed?", queue.Error())
-
-		require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
-		require.Contains(t, log.String(), `api="The API" waiting=4 longest_call=20s`)
-		time.Sleep(time.Hour)
-		require.Equal(t, 1, strings.Count(log.String(), "\n"), "once is enough")
-
-		// It moves, and stands still again.
-		held[0].Body.Close()
-		synctest.Wait()
-		time.Sleep(time.Minute)
-		require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
-		cancel()
-		wg.Wait()
-		held[1].Body.Close()
-		time.Sleep(time.Hour)
-		require.Equal(t, 2, strings.Count(log.String(), "\n"), "an empty queue says nothing")
-	})
-}
-
-// lines is a log that several goroutines write to.
-type lines struct {
-	mu sync.Mutex
-	strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Builder.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Builder.String()
-}
-
-// A queue that moves slowly is as it should be.
-func TestSlowQueueIsNotLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log lines
-		cfg := maskinportentest.New().Config()
-		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		client, err := maskinporten.New(cfg)
-		require.NoError(t, err)
-		api := apis.API{Name: "x", Scope: "x:y", TestURL: "https://api.example.no", Concurrency: 1}.Via(&server{takes: 9 * time.Second})
-		hc := httpClient(t, api, client, "")
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Go(func() {
-				resp, err := hc.Get(api.TestURL)
-				if err == nil {
-					resp.Body.Close()
-				}
-			})
-		}
-		wg.Wait()
-		require.Empty(t, log.String())
-	})
-}
-
-// Those who wait get their places in the order in which they came, and those
-// who leave take none.
-func TestQueueIsInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var order []string
-		s := &server{takes: time.Second, respond: func(req *http.Request) *http.Response {
-			order = append(order, req.URL.Path)
-			return answer(200, http.NoBody)
-		}}
-		api := apis.API{Name: "x", Scope: "x:y", TestURL: "https://api.example.no", Concurrency: 1}.Via(s)
-		hc := httpClient(t, api, newClient(t, maskinportentest.New()), "")
-		var wg sync.WaitGroup
-		for i := range 6 {
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			wg.Go(func() {
-				time.Sleep(time.Duration(i) * time.Millisecond)
-				get(t, ctx, hc, fmt.Sprintf("%s/%d", api.TestURL, i))
-			})
-			if i == 3 {
-				time.AfterFunc(500*time.Millisecond, cancel)
-			}
-		}
-		wg.Wait()
-		require.Equal(t, []string{"/0", "/1", "/2", "/4", "/5"}, order)
 		require.Equal(t, 1, s.most)
 	})
 }
@@ -539,90 +405,3 @@ func orgNumber(i int) string {
 }
 
 func valid(s string) bool { _, err := maskinporten.ParseOrgNumber(s); return err == nil }
-
-// Known APIs do not lead a person's query to another host.
-func TestRedirectOffTheHostIsNotFollowed(t *testing.T) {
-	for _, tt := range []struct {
-		reason, location string
-		seen             []string
-	}{
-		{"another host", "https://other.example.no/x", []string{"https://api.example.no/otp/1"}},
-		{"another port", "https://api.example.no:8443/x", []string{"https://api.example.no/otp/1"}},
-		{"without TLS", "http://api.example.no/x", []string{"https://api.example.no/otp/1"}},
-		{"the same host", "/x", []string{"https://api.example.no/otp/1", "https://api.example.no/x"}},
-		{"the same host in other letters", "https://API.example.no/x", []string{"https://api.example.no/otp/1", "https://API.example.no/x"}},
-	} {
-		t.Run(tt.reason, func(t *testing.T) {
-			var seen []string
-			s := &server{respond: func(req *http.Request) *http.Response {
-				seen = append(seen, req.URL.String())
-				if req.Header.Get("Authorization") == "" {
-					t.Error("without a token")
-				}
-				if len(seen) > 1 {
-					return answer(200, http.NoBody)
-				}
-				resp := answer(307, open())
-				resp.Header.Set("Location", tt.location)
-				return resp
-			}}
-			api := apis.API{Name: "x", Scope: "x:y", TestURL: "https://api.example.no", Concurrency: 1}.Via(s)
-			hc := httpClient(t, api, newClient(t, maskinportentest.New()), "")
-			resp, err := hc.Post(api.TestURL+"/otp/1", "text/plain", strings.NewReader("25922947409"))
-			require.NoError(t, err)
-			defer resp.Body.Close()
-			require.Equal(t, tt.seen, seen)
-			require.Equal(t, map[bool]int{true: 200, false: 307}[len(tt.seen) > 1], resp.StatusCode)
-		})
-	}
-	s := &server{respond: func(req *http.Request) *http.Response {
-		resp := answer(307, open())
-		resp.Header.Set("Location", "/again")
-		return resp
-	}}
-	api := apis.API{Name: "x", Scope: "x:y", TestURL: "https://api.example.no", Concurrency: 1}.Via(s)
-	_, err := httpClient(t, api, newClient(t, maskinportentest.New()), "").Get(api.TestURL)
-	require.ErrorContains(t, err, "stopped after 10 redirects")
-}
-
-func TestBaseURLs(t *testing.T) {
-	client := newClient(t, maskinportentest.New())
-	for _, tt := range []struct{ reason, url, problem string }{
-		{"none", "", "no base URL"},
-		{"without TLS", "http://api.example.no/v1", "not https"},
-		{"without a scheme", "api.example.no/v1", "scheme"},
-		{"without a scheme, with a port", "api.example.no:443/v1", "scheme"},
-		{"without a host", "https:///v1", "names no host"},
-		{"with a password", "https://user:secret@api.example.no", "password"},
-		{"with a space", "https://api.example.no /v1", "not a URL"},
-		{"another scheme", "ftp://api.example.no", "not https"},
-		{"a loopback address", "http://127.0.0.1:8080", ""},
-		{"localhost", "http://localhost/v1", ""},
-		{"as it should be", "https://api.example.no:8443/v1", ""},
-	} {
-		_, err := apis.SkatteetatenInntekt.At(tt.url).HTTPClient(client, "")
-		if tt.problem == "" {
-			require.NoError(t, err, tt.reason)
-			continue
-		}
-		requireField(t, err, "API")
-		require.ErrorContains(t, err, tt.problem, tt.reason)
-		require.NotContains(t, err.Error(), "secret")
-	}
-	own := maskinporten.Environment{Issuer: "https://own.example.no/", TokenURL: "https://own.example.no/token"}
-	require.Equal(t, apis.SkatteetatenInntekt.TestURL, apis.SkatteetatenInntekt.BaseURL(own), "an environment that is not production's calls test")
-}
-
-func TestIdleConnectionsAreClosed(t *testing.T) {
-	base := &closingIdle{}
-	hc := httpClient(t, apis.SkatteetatenInntekt.Via(base), newClient(t, maskinportentest.New()), "")
-	hc.CloseIdleConnections()
-	require.Equal(t, 1, base.closed)
-}
-
-type closingIdle struct {
-	http.RoundTripper
-	closed int
-}
-
-func (c *closingIdle) CloseIdleConnections() { c.closed++ }
