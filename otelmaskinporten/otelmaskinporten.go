@@ -24,23 +24,27 @@
 //	maskinporten.token.request.duration   histogram  s          one attempt: sending a grant, and Maskinporten's answer
 //	maskinporten.token.fetch.duration     histogram  s          one fetch, of up to three attempts, or from the store
 //	maskinporten.token.wait.duration      histogram  s          one call that had to wait for a fetch
-//	maskinporten.token.cache.entries      gauge      {entry}    tokens and failures that are remembered
-//	maskinporten.token.cache.waiters      gauge      {call}     calls that wait now
+//	maskinporten.token.cache.entries      updown     {entry}    tokens and failures that are remembered
+//	maskinporten.token.cache.waiters      updown     {call}     calls that wait now
 //	maskinporten.credential.expiry        gauge      s          what the certificate, or the registered key, has left
 //	maskinporten.clock.skew               gauge      s          Maskinporten's clock minus this machine's
 //	maskinporten.store.requests           counter    {request}  operations of Config.Store, by operation and result
 //
-// The first three come from the Trace, the others from [RegisterStats].
+// The first three come from the Trace, and name the span in their context as
+// an exemplar. The others come from [RegisterStats]; updown is an UpDownCounter,
+// which Prometheus shows as a gauge.
 //
 // There is no maskinporten.token.cache.lookups: to count hits, readers of one
 // token on many processors would write to one counter, which costs more than
-// the hit does. Calls that missed are the count of wait.duration.
+// the hit does. Calls that missed are the count of wait.duration, but for
+// those that were told a refusal that is remembered.
 //
 // # Attributes
 //
 // error.type is Maskinporten's code (MP-121), an OAuth code, an HTTP status, or
 // one of timeout, canceled, unavailable and _OTHER: a bounded set.
-// server.address is the token endpoint's host. Scopes are there by choice
+// server.address is the token endpoint's host. maskinporten.client_id is on
+// what RegisterStats observes. Scopes are there by choice
 // ([Options.Scope]). Customers are never on metrics, and on spans by choice
 // ([Options.Consumer]). Persons are never anywhere.
 package otelmaskinporten

@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	clientIDKey       = attribute.Key("maskinporten.client_id")
 	credentialTypeKey = attribute.Key("maskinporten.credential.type")
 	operationKey      = attribute.Key("maskinporten.store.operation")
 	resultKey         = attribute.Key("maskinporten.store.result")
@@ -18,9 +19,11 @@ const (
 
 // RegisterStats has meter observe what client's [maskinporten.Client.Stats]
 // says, whenever metrics are collected. unregister ends that; a client lives as
-// long as it is registered.
+// long as it is registered. Several clients of one program are told apart by
+// maskinporten.client_id. Of those with one id, such as a client and what its
+// WithExchange returns, register one.
 func RegisterStats(meter metric.Meter, client *maskinporten.Client) (unregister func() error, err error) {
-	o := statsObserver{client: client}
+	o := statsObserver{client: client, about: clientIDKey.String(client.ClientID())}
 	var instruments []metric.Observable
 	gauge := func(to *metric.Float64ObservableGauge, name, unit, description string) {
 		if err == nil {
@@ -55,6 +58,7 @@ func RegisterStats(meter metric.Meter, client *maskinporten.Client) (unregister 
 
 type statsObserver struct {
 	client           *maskinporten.Client
+	about            attribute.KeyValue // the same instruments may observe another client
 	entries, waiters metric.Int64ObservableUpDownCounter
 	expiry, skew     metric.Float64ObservableGauge
 	requests         metric.Int64ObservableCounter
@@ -62,18 +66,18 @@ type statsObserver struct {
 
 func (o *statsObserver) observe(_ context.Context, to metric.Observer) error {
 	s := o.client.Stats()
-	to.ObserveInt64(o.entries, int64(s.Entries))
-	to.ObserveInt64(o.waiters, int64(s.Waiters))
-	to.ObserveFloat64(o.skew, s.ClockSkew.Seconds())
+	to.ObserveInt64(o.entries, int64(s.Entries), metric.WithAttributes(o.about))
+	to.ObserveInt64(o.waiters, int64(s.Waiters), metric.WithAttributes(o.about))
+	to.ObserveFloat64(o.skew, s.ClockSkew.Seconds(), metric.WithAttributes(o.about))
 	if !s.NotAfter.IsZero() {
 		kind := "certificate"
 		if s.Credential.Certificate() == nil {
 			kind = "key"
 		}
-		to.ObserveFloat64(o.expiry, time.Until(s.NotAfter).Seconds(), metric.WithAttributes(credentialTypeKey.String(kind)))
+		to.ObserveFloat64(o.expiry, time.Until(s.NotAfter).Seconds(), metric.WithAttributes(o.about, credentialTypeKey.String(kind)))
 	}
 	for request, n := range s.StoreRequests {
-		to.ObserveInt64(o.requests, n, metric.WithAttributes(operationKey.String(request.Operation), resultKey.String(request.Result)))
+		to.ObserveInt64(o.requests, n, metric.WithAttributes(o.about, operationKey.String(request.Operation), resultKey.String(request.Result)))
 	}
 	return nil
 }

@@ -77,6 +77,8 @@ type world struct {
 	tracer  oteltrace.Tracer
 	spans   *bytes.Buffer
 	metrics *prometheus.Registry
+	meters  *sdkmetric.MeterProvider
+	trace   *maskinporten.Trace
 }
 
 func newWorld(t *testing.T, o otelmaskinporten.Options) *world {
@@ -88,12 +90,13 @@ func newWorld(t *testing.T, o otelmaskinporten.Options) *world {
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(w.metrics), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
 	require.NoError(t, err)
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(resource.Empty()))
-	w.tracer = tracers.Tracer("test")
+	w.tracer, w.meters = tracers.Tracer("test"), meters
 
 	o.TracerProvider, o.MeterProvider, o.Environment = tracers, meters, w.fake.Environment()
 	config := w.fake.Config()
-	config.Trace, err = otelmaskinporten.NewTrace(o)
+	w.trace, err = otelmaskinporten.NewTrace(o)
 	require.NoError(t, err)
+	config.Trace = w.trace
 	config.HTTPClient = &http.Client{Transport: otelhttp.NewTransport(w.fake.Transport(), otelhttp.WithTracerProvider(tracers), otelhttp.WithMeterProvider(sdkmetric.NewMeterProvider()))}
 	w.client, err = maskinporten.New(config)
 	require.NoError(t, err)
@@ -220,4 +223,41 @@ func TestWhatIsTold(t *testing.T) {
 			require.NotContains(t, spans+metrics, "eyJ")
 		})
 	}
+}
+
+// Of two clients that are observed by one meter, none hides the other.
+func TestStatsOfTwoClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, otelmaskinporten.Options{})
+		w.fake.AddClient(maskinportentest.Integration{ID: "another"})
+		config := w.fake.ConfigFor("another")
+		config.Credential = maskinportentest.Certificate{NotAfter: time.Now().Add(time.Hour)}.Credential()
+		other, err := maskinporten.New(config)
+		require.NoError(t, err)
+		unregister, err := otelmaskinporten.RegisterStats(w.meters.Meter("test"), other)
+		require.NoError(t, err)
+		text := w.text(t)
+		require.Equal(t, 2, strings.Count(text, "\nmaskinporten_credential_expiry_seconds{"), text)
+		require.Contains(t, text, `maskinporten_credential_expiry_seconds{maskinporten_client_id="another",maskinporten_credential_type="certificate"} 3600`)
+		require.NoError(t, unregister())
+		require.Equal(t, 1, strings.Count(w.text(t), "\nmaskinporten_credential_expiry_seconds{"))
+	})
+}
+
+// A trace wrapped around this one may put a span of its own into the context:
+// each ends its own.
+func TestSpansOfAnotherTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, otelmaskinporten.Options{})
+		trace, start := w.trace, w.trace.FetchStart
+		var own []oteltrace.Span
+		trace.FetchStart = func(ctx context.Context, f maskinporten.Fetch) context.Context {
+			ctx, span := w.tracer.Start(start(ctx, f), "around")
+			own = append(own, span)
+			return ctx
+		}
+		require.NoError(t, w.call(t, "call", other))
+		require.Contains(t, w.spans.String(), `"Name": "maskinporten.fetch"`)
+		require.True(t, own[0].IsRecording())
+	})
 }

@@ -45,9 +45,16 @@ func (w *watcher) makeInstruments(meter metric.Meter) (err error) {
 }
 
 type (
-	fetchStartKey   struct{}
+	fetchKey        struct{}
 	attemptStartKey struct{}
 )
+
+// fetchState is kept beside the span in the context, for a trace that is wrapped
+// around this one may put a span of its own there.
+type fetchState struct {
+	start time.Time
+	span  oteltrace.Span
+}
 
 func (w *watcher) fetchStart(ctx context.Context, f maskinporten.Fetch) context.Context {
 	attributes := append(w.about(f.Request), w.server...)
@@ -58,15 +65,18 @@ func (w *watcher) fetchStart(ctx context.Context, f maskinporten.Fetch) context.
 	parent := oteltrace.SpanContextFromContext(ctx)
 	ctx, span := w.tracer.Start(ctx, "maskinporten.fetch", oteltrace.WithAttributes(attributes...))
 	w.recent.add(recentFetch{id: f.ID, parent: parent, span: span.SpanContext()})
-	return context.WithValue(ctx, fetchStartKey{}, time.Now())
+	return context.WithValue(ctx, fetchKey{}, fetchState{time.Now(), span})
 }
 
 func (w *watcher) fetchDone(ctx context.Context, f maskinporten.Fetch, r maskinporten.FetchResult) {
-	span := oteltrace.SpanFromContext(ctx)
-	span.SetAttributes(attemptsKey.Int(r.Attempts), fromStoreKey.Bool(r.FromStore))
-	w.end(span, r.Err)
+	state, ok := ctx.Value(fetchKey{}).(fetchState)
+	if !ok {
+		return
+	}
+	state.span.SetAttributes(attemptsKey.Int(r.Attempts), fromStoreKey.Bool(r.FromStore))
+	w.end(state.span, r.Err)
 	attributes := append(w.about(f.Request), backgroundKey.Bool(f.Background), fromStoreKey.Bool(r.FromStore))
-	record(ctx, w.fetch, fetchStartKey{}, append(attributes, errorType(r.Err)...))
+	record(oteltrace.ContextWithSpan(ctx, state.span), w.fetch, state.start, append(attributes, errorType(r.Err)...))
 }
 
 func (w *watcher) attemptStart(ctx context.Context, _ maskinporten.Fetch, _ int) context.Context {
@@ -75,11 +85,13 @@ func (w *watcher) attemptStart(ctx context.Context, _ maskinporten.Fetch, _ int)
 
 func (w *watcher) attemptDone(ctx context.Context, f maskinporten.Fetch, attempt int, err error) {
 	failed := errorType(err)
-	if err != nil {
-		oteltrace.SpanFromContext(ctx).AddEvent("maskinporten.attempt.failed",
+	if state, ok := ctx.Value(fetchKey{}).(fetchState); ok && err != nil {
+		state.span.AddEvent("maskinporten.attempt.failed",
 			oteltrace.WithAttributes(append(failed, attemptKey.Int(attempt))...))
 	}
-	record(ctx, w.request, attemptStartKey{}, append(append(w.about(f.Request), w.server...), failed...))
+	if start, ok := ctx.Value(attemptStartKey{}).(time.Time); ok {
+		record(ctx, w.request, start, append(append(w.about(f.Request), w.server...), failed...))
+	}
 }
 
 // waited makes a span for a call that waited, after the fact. The call that
@@ -94,10 +106,14 @@ func (w *watcher) waited(ctx context.Context, f maskinporten.Fetch, d time.Durat
 	if fetch.parent.Equal(caller) {
 		return
 	}
+	var links []oteltrace.Link
+	if fetch.span.IsValid() {
+		links = append(links, oteltrace.Link{SpanContext: fetch.span})
+	}
 	now := time.Now()
 	_, span := w.tracer.Start(ctx, "maskinporten.wait",
 		oteltrace.WithTimestamp(now.Add(-d)),
-		oteltrace.WithLinks(oteltrace.Link{SpanContext: fetch.span}),
+		oteltrace.WithLinks(links...),
 		oteltrace.WithAttributes(append(w.about(f.Request), fetchIDKey.Int64(int64(f.ID)))...))
 	w.end(span, err, oteltrace.WithTimestamp(now))
 }
@@ -122,11 +138,9 @@ func (w *watcher) about(r maskinporten.Request) []attribute.KeyValue {
 	return []attribute.KeyValue{scopeKey.String(r.Scope)}
 }
 
-// record records the time since the one in ctx.
-func record(ctx context.Context, histogram metric.Float64Histogram, key any, attributes []attribute.KeyValue) {
-	if start, ok := ctx.Value(key).(time.Time); ok {
-		histogram.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(attributes...))
-	}
+// record records the time since start. The span in ctx is its exemplar.
+func record(ctx context.Context, histogram metric.Float64Histogram, start time.Time, attributes []attribute.KeyValue) {
+	histogram.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(attributes...))
 }
 
 // recentFetches are the spans of fetches, for those who waited for them and are
