@@ -7,48 +7,47 @@ import (
 	"io"
 	"log"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
-// A Transport puts tokens on calls to the hosts that it was made for, and to no
-// other. An API's URL may hold a person, and http.Client puts URLs into errors:
-// log what stands inside.
-func ExampleClient_Transport() {
+func ExampleClient_Token() {
 	fake := maskinportentest.New() // in production: the Config of your own client
-	fake.Handle("inntekt.api.skatteetaten-test.no", fake.Guard("skatteetaten:inntekt", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, "the income")
-	})))
 	client, err := maskinporten.New(fake.Config())
 	if err != nil {
 		log.Fatal(err)
 	}
-	// In production, nil in place of fake.Transport().
-	transport, err := client.Transport(maskinporten.Request{Scope: "skatteetaten:inntekt"}, fake.Transport(), "inntekt.api.skatteetaten-test.no")
+	request := maskinporten.Request{Scope: "skatteetaten:inntekt"}
+	for range 3 {
+		token, err := client.Token(context.Background(), request)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(token.Scope())
+	}
+	fmt.Println("fetches:", client.Stats().Fetches)
+	// Output:
+	// skatteetaten:inntekt
+	// skatteetaten:inntekt
+	// skatteetaten:inntekt
+	// fetches: 1
+}
+
+// A supplier acts for a customer that has delegated the scope to it in Altinn.
+func ExampleRequest_consumerOrg() {
+	fake := maskinportentest.New()
+	fake.Undelegate("skatteetaten:inntekt", "313367002", maskinportentest.DefaultOrgNumber)
+	client, err := maskinporten.New(fake.Config())
 	if err != nil {
 		log.Fatal(err)
 	}
-	api := &http.Client{Transport: transport, Timeout: time.Minute}
-	for _, host := range []string{"inntekt.api.skatteetaten-test.no", "api.example.no"} {
-		resp, err := api.Get("https://" + host + "/v1/otp/25922947409/inntekter")
-		var withURL *url.Error
-		if errors.As(err, &withURL) {
-			err = withURL.Err
-		}
-		if err != nil {
-			fmt.Println(err)
-			continue
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		fmt.Println(string(body))
+	_, err = client.Token(context.Background(), maskinporten.Request{Scope: "skatteetaten:inntekt", ConsumerOrg: "313367002"})
+	if errors.Is(err, maskinporten.ErrNotDelegated) {
+		fmt.Println("ask the customer to delegate the scope in Altinn")
 	}
-	// Output:
-	// the income
-	// maskinporten: no token is sent to https://api.example.no: this transport was made for inntekt.api.skatteetaten-test.no over https; make one for that host if it may have a token
+	// Output: ask the customer to delegate the scope in Altinn
 }
 
 // A program that asks for the same token again and again makes a TokenSource
