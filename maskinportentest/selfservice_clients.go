@@ -49,6 +49,23 @@ func (c *call) mine() (*registration, *problem) {
 	return r, nil
 }
 
+// update changes the client that mine finds, whole or not at all: what change
+// has done arrives at the token endpoint later.
+func (c *call) update(change func(*registration) (status int, answer any, p *problem)) (int, any, *problem) {
+	arrives := c.arrives()
+	c.fake.mu.Lock()
+	defer c.fake.mu.Unlock()
+	r, p := c.mine()
+	if p != nil {
+		return 0, nil, p
+	}
+	status, answer, p := change(r)
+	if p == nil {
+		r.arrive(arrives, c.now)
+	}
+	return status, answer, p
+}
+
 func (c *call) owns(r *registration) bool {
 	return r.OrgNumber == c.org || r.fields["supplier_orgno"] == c.org
 }
@@ -120,49 +137,37 @@ func (c *call) putClient() (int, any, *problem) {
 	if p != nil {
 		return 0, nil, p
 	}
-	arrives := c.arrives()
-	c.fake.mu.Lock()
-	defer c.fake.mu.Unlock()
-	r, p := c.mine()
-	if p != nil {
-		return 0, nil, p
-	}
-	if old := r.fields["integration_type"]; fields["integration_type"] != old {
-		return 0, nil, &problem{http.StatusBadRequest, []fieldError{{"integration_type", fmt.Sprintf("must stay %v", old)}}}
-	}
-	var bad []fieldError
-	for name, must := range map[string]string{"client_id": r.ID, "client_orgno": r.OrgNumber} {
-		if v, present := fields[name]; present && v != must {
-			bad = append(bad, fieldError{name, "must stay " + must})
+	return c.update(func(r *registration) (int, any, *problem) {
+		if old := r.fields["integration_type"]; fields["integration_type"] != old {
+			return 0, nil, &problem{http.StatusBadRequest, []fieldError{{"integration_type", fmt.Sprintf("must stay %v", old)}}}
 		}
-	}
-	for _, name := range []string{"created", "last_updated"} {
-		if _, present := fields[name]; present && !c.fake.deployed {
-			bad = append(bad, fieldError{name, "is the API's own: leave it out"})
+		var bad []fieldError
+		for name, must := range map[string]string{"client_id": r.ID, "client_orgno": r.OrgNumber} {
+			if v, present := fields[name]; present && v != must {
+				bad = append(bad, fieldError{name, "must stay " + must})
+			}
 		}
-	}
-	if bad != nil {
-		return 0, nil, &problem{http.StatusBadRequest, sorted(bad)}
-	}
-	if p := c.setFields(r, fields); p != nil {
-		return 0, nil, p
-	}
-	r.updated = c.now
-	r.arrive(arrives, c.now)
-	return http.StatusOK, r.shown(), nil
+		for _, name := range []string{"created", "last_updated"} {
+			if _, present := fields[name]; present && !c.fake.deployed {
+				bad = append(bad, fieldError{name, "is the API's own: leave it out"})
+			}
+		}
+		if bad != nil {
+			return 0, nil, &problem{http.StatusBadRequest, sorted(bad)}
+		}
+		if p := c.setFields(r, fields); p != nil {
+			return 0, nil, p
+		}
+		r.updated = c.now
+		return http.StatusOK, r.shown(), nil
+	})
 }
 
 func (c *call) deleteClient() (int, any, *problem) {
-	arrives := c.arrives()
-	c.fake.mu.Lock()
-	defer c.fake.mu.Unlock()
-	r, p := c.mine()
-	if p != nil {
-		return 0, nil, p
-	}
-	r.inactive, r.updated = true, c.now
-	r.arrive(arrives, c.now)
-	return http.StatusNoContent, nil, nil
+	return c.update(func(r *registration) (int, any, *problem) {
+		r.inactive, r.updated = true, c.now
+		return http.StatusNoContent, nil, nil
+	})
 }
 
 // setFields checks an integration and puts it in place of the old one, whole.

@@ -54,39 +54,27 @@ func (c *call) putKeys() (int, any, *problem) {
 	if p != nil {
 		return 0, nil, p
 	}
-	arrives := c.arrives()
-	c.fake.mu.Lock()
-	defer c.fake.mu.Unlock()
-	r, p := c.mine()
-	if p != nil {
-		return 0, nil, p
-	}
-	if r.inactive {
-		return 0, nil, wrong(http.StatusConflict, "The client is deactivated")
-	}
-	keys, p := c.readKeySet(fields, r.Keys)
-	if p != nil {
-		return 0, nil, p
-	}
-	if len(r.Keys) == 0 {
-		r.keysCreated = c.now
-	}
-	r.Keys, r.keysUpdated = keys, c.now
-	r.arrive(arrives, c.now)
-	return http.StatusCreated, r.keySet(), nil
+	return c.update(func(r *registration) (int, any, *problem) {
+		if r.inactive {
+			return 0, nil, wrong(http.StatusConflict, "The client is deactivated")
+		}
+		keys, p := c.readKeySet(fields, r.Keys)
+		if p != nil {
+			return 0, nil, p
+		}
+		if len(r.Keys) == 0 {
+			r.keysCreated = c.now
+		}
+		r.Keys, r.keysUpdated = keys, c.now
+		return http.StatusCreated, r.keySet(), nil
+	})
 }
 
 func (c *call) deleteKeys() (int, any, *problem) {
-	arrives := c.arrives()
-	c.fake.mu.Lock()
-	defer c.fake.mu.Unlock()
-	r, p := c.mine()
-	if p != nil {
-		return 0, nil, p
-	}
-	r.Keys, r.keysUpdated = nil, c.now
-	r.arrive(arrives, c.now)
-	return http.StatusNoContent, nil, nil
+	return c.update(func(r *registration) (int, any, *problem) {
+		r.Keys, r.keysUpdated = nil, c.now
+		return http.StatusNoContent, nil, nil
+	})
 }
 
 // readKeySet checks a whole set of keys. One that was there before keeps its
