@@ -21,6 +21,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"github.com/maskinporten-go/maskinporten/benchmarks/line"
 )
 
 var (
@@ -82,11 +84,11 @@ func (w *world) torment(lasts time.Duration) map[string]int {
 	credential, tick := 0, 0
 	for ; time.Now().Before(end); tick++ {
 		if tick%2 == 0 { // a fault for two to seven seconds, then a while without
-			f := fault(1 + mathrand.IntN(int(moved)))
-			begin(faultNames[f])
-			must(w.line.set(f))
+			f := line.Fault(1 + mathrand.IntN(int(line.Moved)))
+			begin(f.String())
+			must(w.line.Set(f))
 		} else {
-			must(w.line.set(healthy))
+			must(w.line.Set(line.Healthy))
 		}
 		for range 20 {
 			key := mathrand.IntN(len(w.seen))
@@ -113,7 +115,7 @@ func (w *world) torment(lasts time.Duration) map[string]int {
 		w.server.forget(time.Now().Add(-time.Minute))
 		time.Sleep(2*time.Second + mathrand.N(5*time.Second))
 	}
-	must(w.line.set(healthy))
+	must(w.line.Set(line.Healthy))
 	w.server.change(func(s *server) { s.failing, s.clock = 0, 0 })
 	return counts
 }

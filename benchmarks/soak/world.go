@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/benchmarks/line"
 	"github.com/maskinporten-go/maskinporten/resourceserver"
 )
 
@@ -27,7 +28,7 @@ const apiHost = "api.example"
 type world struct {
 	name     string
 	server   *server
-	line     *line
+	line     *line.Line
 	client   *maskinporten.Client
 	verifier *resourceserver.Verifier
 	clients  []*http.Client              // by key
@@ -69,12 +70,12 @@ func newWorld(name string, keys int, signing []*rsa.PrivateKey, clientKeys []*rs
 	}
 	w.cred.Store(w.creds[0])
 	var err error
-	w.line, err = newLine(w.server.http.Listener.Addr().String())
+	w.line, err = line.New(w.server.http.Listener.Addr().String())
 	must(err)
 	roots := x509.NewCertPool()
 	roots.AddCert(w.server.root)
 	hc := &http.Client{Transport: &http.Transport{
-		DialContext:       w.line.dial,
+		DialContext:       w.line.Dial,
 		ForceAttemptHTTP2: true,
 		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}}
@@ -229,8 +230,7 @@ func (w *world) run(ctx context.Context, callers int, pause time.Duration) *sync
 
 // close breaks off the line and ends the server.
 func (w *world) close() {
-	w.line.breakOff()
-	w.line.listener.Close()
+	w.line.Close()
 	w.server.http.CloseClientConnections()
 	w.server.http.Close()
 }
