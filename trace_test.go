@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -349,4 +351,59 @@ func TestTraceOfARememberedRefusal(t *testing.T) {
 		}, r.take())
 		require.EqualValues(t, 2, client.Stats().Fetches)
 	})
+}
+
+// What FetchStart puts into the context reaches each operation of the store, the
+// one after the calls have been answered too, and the log of a failed refresh.
+func TestTraceReachesTheStoreAndTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, r, store, log := maskinportentest.New(), &recorder{}, newMemoryStore(), &callerLog{}
+		var mu sync.Mutex
+		var operations []string
+		store.set(func(ctx context.Context, operation string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			operations = append(operations, fmt.Sprint(operation, " in ", ctx.Value(traceKey("fetch"))))
+			return nil
+		})
+		config := fake.Config()
+		config.Trace, config.Store, config.Logger = r.trace(), store, slog.New(log)
+		start := config.Trace.FetchStart
+		config.Trace.FetchStart = func(ctx context.Context, f maskinporten.Fetch) context.Context {
+			ctx = start(ctx, f)
+			if f.Background {
+				ctx = context.WithValue(ctx, traceKey("caller"), "refresh")
+			}
+			return ctx
+		}
+		client, err := maskinporten.New(config)
+		require.NoError(t, err)
+		_, err = client.Token(t.Context(), maskinporten.Request{Scope: "a:one"})
+		require.NoError(t, err)
+		synctest.Wait()
+		mu.Lock()
+		require.Equal(t, []string{"get in f", "lease in f", "get in f", "set in f"}, operations)
+		mu.Unlock()
+
+		fake.Fail(maskinportentest.Fault{MPCode: "MP-251"})
+		time.Sleep(95 * time.Second)
+		_, err = client.Token(caller(t, "me"), maskinporten.Request{Scope: "a:one"})
+		require.NoError(t, err)
+		synctest.Wait()
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		require.True(t, slices.ContainsFunc(log.lines, func(line string) bool {
+			return strings.HasPrefix(line, "refresh: maskinporten: a token could not be refreshed")
+		}), log.lines)
+	})
+}
+
+// A trace that panics when a fetch is done takes no token from those who wait.
+func TestTraceThatPanics(t *testing.T) {
+	config := maskinportentest.New().Config()
+	config.Trace = &maskinporten.Trace{FetchDone: func(context.Context, maskinporten.Fetch, maskinporten.FetchResult) { panic("no") }}
+	client, err := maskinporten.New(config)
+	require.NoError(t, err)
+	_, err = client.Token(t.Context(), maskinporten.Request{Scope: "a:one"})
+	require.NoError(t, err)
 }
