@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -161,7 +162,7 @@ func TestNoFileYet(t *testing.T) {
 	for range 2 {
 		_, err := source.Key(context.Background(), quiet)
 		require.ErrorIs(t, err, fs.ErrNotExist)
-		assert.ErrorContains(t, err, d.file("jwk.json"))
+		assert.ErrorContains(t, err, strconv.Quote(d.file("jwk.json")))
 	}
 	d.write("jwk.json", []byte(privateJWK(t, nil)), longAgo)
 	key, err := source.Key(context.Background(), quiet)

@@ -69,7 +69,7 @@ func (l pathList) expand() []string {
 		}
 		return files
 	}
-	if err != nil && strings.ContainsRune(path, os.PathListSeparator) && contentOf(path) == "" && !isURL(path) && !onWindows(path) {
+	if err != nil && strings.ContainsRune(path, os.PathListSeparator) && contentOf(path) == "" && !isURL(path) && !hasDrive(path) {
 		return filepath.SplitList(path)
 	}
 	return l.paths
@@ -122,10 +122,10 @@ func (l pathList) explain(path string, err error) error {
 
 func isURL(path string) bool { return strings.Contains(path, "://") }
 
-// onWindows reports whether path begins with a drive, whose colon separates
-// nothing, wherever it was copied to.
-func onWindows(path string) bool {
-	return len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/') && (path[0]|0x20 >= 'a' && path[0]|0x20 <= 'z')
+// hasDrive reports whether path begins with a drive, whose colon separates
+// nothing where it was copied to. On Windows lists have semicolons.
+func hasDrive(path string) bool {
+	return os.PathListSeparator == ':' && len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/') && (path[0]|0x20 >= 'a' && path[0]|0x20 <= 'z')
 }
 
 func exists(path string) bool {
