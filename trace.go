@@ -19,6 +19,9 @@ import (
 // fetch may outlive the call. A fetch in the background, which nobody waits
 // for when it starts, has a context of its own.
 //
+// A token of [Client.WithExchange] has a fetch of its own, without attempts,
+// around the one of the Maskinporten token that is traded.
+//
 // Functions are called from several goroutines at once. They must not block:
 // what waits for the token waits for them.
 type Trace struct {

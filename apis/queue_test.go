@@ -17,13 +17,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// withCaller adds to a line who called, as a handler does that adds trace ids.
+type withCaller struct{ slog.Handler }
+
+type callerKey struct{}
+
+func (h withCaller) Handle(ctx context.Context, r slog.Record) error {
+	if who, ok := ctx.Value(callerKey{}).(string); ok {
+		r.AddAttrs(slog.String("caller", who))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
 // What a queue that does not move says, and to whom.
 func TestQueueThatDoesNotMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
 		fake := maskinportentest.New()
 		cfg := fake.Config()
-		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		cfg.Logger = slog.New(withCaller{slog.NewTextHandler(&log, nil)})
 		client, err := maskinporten.New(cfg)
 		require.NoError(t, err)
 		s := &server{respond: func(*http.Request) *http.Response { return answer(200, open()) }}
@@ -36,7 +48,7 @@ func TestQueueThatDoesNotMove(t *testing.T) {
 			held = append(held, resp)
 			time.Sleep(5 * time.Second)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), callerKey{}, "me"))
 		defer cancel()
 		var wg sync.WaitGroup
 		for range 3 {
@@ -63,7 +75,7 @@ func TestQueueThatDoesNotMove(t *testing.T) {
 		require.Equal(t, "maskinporten: waited 14s for one of the 2 calls that The API takes at a time: context deadline exceeded; 4 waited, and the longest call under way has lasted 25s: is the body of every answer closed?", queue.Error())
 
 		require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
-		require.Contains(t, log.String(), `api="The API" waiting=4 longest_call=20s`)
+		require.Contains(t, log.String(), `api="The API" waiting=4 longest_call=20s caller=me`)
 		time.Sleep(time.Hour)
 		require.Equal(t, 1, strings.Count(log.String(), "\n"), "once is enough")
 
