@@ -85,8 +85,8 @@ func printed(v any) string {
 // A nil pointer prints as one, or as an empty value, in a log too.
 func TestNilPointersPrint(t *testing.T) {
 	for _, v := range exported {
-		if _, ok := v.(maskinporten.Request); ok {
-			continue // a value, which is a group in a log: slog asks no pointer for that
+		if _, ok := v.(slog.LogValuer); ok {
+			continue // values of it are logged too, so that slog cannot ask a nil pointer
 		}
 		none := reflect.Zero(reflect.PointerTo(reflect.TypeOf(v))).Interface()
 		require.NotContains(t, strings.ToLower(printed(none)), "panic", "%T", none)

@@ -108,10 +108,7 @@ func (t Token) GoString() string { return t.String() }
 func (t Token) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
 
 // LogValue shows the scope and the expiry.
-func (t *Token) LogValue() slog.Value {
-	if t == nil {
-		return slog.Value{}
-	}
+func (t Token) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("scope", t.scope), slog.Time("expiry", t.Expiry()))
 }
 
@@ -238,12 +235,7 @@ func (t ExchangedToken) String() string {
 func (t ExchangedToken) Format(f fmt.State, _ rune) { fmt.Fprint(f, t.String()) }
 
 // LogValue is what String prints.
-func (t *ExchangedToken) LogValue() slog.Value {
-	if t == nil {
-		return slog.Value{}
-	}
-	return slog.StringValue(t.String())
-}
+func (t ExchangedToken) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // MarshalJSON shows the lifetime, in seconds.
 func (t ExchangedToken) MarshalJSON() ([]byte, error) {
