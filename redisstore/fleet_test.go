@@ -24,7 +24,7 @@ import (
 
 // The size of the fleet. What is said of it in docs/production.md was measured
 // with -fleet.customers 2000 -fleet.lifetime 120s -fleet.time 360s
-// -fleet.interval 1s -parallel 1. A customer's first call comes within the
+// -fleet.interval 1s -parallel 2. A customer's first call comes within the
 // first quarter of the time, which there is the time between two refreshes:
 // so the number of requests does not hang on where the run happens to end.
 var fleet = struct {
