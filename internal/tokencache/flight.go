@@ -148,6 +148,9 @@ func (c *Cache[K, V]) run(ctx context.Context, e *Entry[K, V], f *flight[K, V]) 
 		failed, lost = f.Previous, nil
 		return
 	}
+	if f.complete.Load() {
+		return // that took as long as a fetch may
+	}
 	v, failed, lost = c.fetch(c.begin(ctx, f), f.Flight)
 }
 

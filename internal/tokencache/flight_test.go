@@ -181,6 +181,27 @@ func TestAfterIdlingNobodyWaitsForAServerThatHangs(t *testing.T) {
 	})
 }
 
+// A source that hangs when it is asked for another cause is no beginning of a
+// fetch, which nobody would be told the end of.
+func TestLateWordOfAnotherCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{
+			lifetime: 120 * time.Second,
+			fail:     func(Flight[int]) *Failure { return &Failure{Err: errRefused, Cause: "old"} },
+		}
+		c := s.cache()
+		_, err := c.get(t.Context(), 1)
+		require.ErrorIs(t, err, errRefused)
+		s.changed = func(*Failure) bool { time.Sleep(time.Hour); return true }
+		_, err = c.get(t.Context(), 1)
+		require.ErrorIs(t, err, errLost)
+		time.Sleep(time.Hour)
+		require.Equal(t, int64(1), s.started.Load())
+		require.Equal(t, int64(1), s.ended.Load())
+		require.Equal(t, int64(1), s.fetches.Load())
+	})
+}
+
 // A value that is dropped while somebody waits beside it is not handed out.
 func TestWaitingBesideADroppedValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
