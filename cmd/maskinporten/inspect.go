@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,12 +169,7 @@ func (t *tool) printFile(f inspect.File) {
 		t.row("MAC", orNone(f.MAC))
 		t.row("encryption", orNone(strings.Join(f.Encryption, "; ")))
 	}
-	for i, k := range f.Keys {
-		t.printKey(i, k)
-	}
-	for _, c := range f.Certificates {
-		t.printCertificate(c)
-	}
+	t.printTable(inspected(f))
 	for _, c := range f.Claims {
 		value := c.Value
 		if c.Problem != "" {
@@ -191,49 +187,69 @@ func (t *tool) printFile(f inspect.File) {
 	t.console.Print("  → %s\n", t.console.Styled(style, f.Verdict.Text))
 }
 
-func (t *tool) printKey(i int, k inspect.Key) {
-	kind := "public"
-	if k.Private {
-		kind = "private"
+// inspected is the table of what is in a file: a row for each key and each
+// certificate, and below it what is too long for a column.
+func inspected(f inspect.File) table {
+	name, encrypted := "friendlyName", len(f.Encryption) > 1
+	if f.Kind == inspect.JWK || f.Kind == inspect.JWKSet {
+		name = "kid"
 	}
-	t.console.Print("  key %d, %s", i+1, kind)
-	t.sub("name", k.Name)
+	made := table{titles: []string{"entry", name, "organisation", "env", "valid from", "until", "days", "use", "alg", "encryption", "Key Usage"}}
+	for i, k := range f.Keys {
+		r := row{cells: []string{keyTitle(i, k), k.Name, "", "", "", k.Expires, "", k.Use, k.Alg, cipher(k.Encryption, encrypted), ""}}
+		if len(f.Keys) > 1 || !strings.Contains(f.Verdict.Text, k.Problem) {
+			r.below = [][2]string{{"not usable", k.Problem}}
+		}
+		made.rows = append(made.rows, r)
+	}
+	for _, c := range f.Certificates {
+		title, days, serial := c.Role, strconv.Itoa(c.Days), ""
+		if c.OfKey > 0 {
+			title += fmt.Sprintf(" of key %d", c.OfKey)
+		}
+		if c.Days < 0 {
+			days = "expired"
+		}
+		if c.Role == "leaf" {
+			serial = c.Serial
+		}
+		made.rows = append(made.rows, row{
+			cells: []string{title, c.Name, c.OrgNumber, c.Environment, c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), days,
+				"", "", cipher(c.Encryption, encrypted), c.KeyUsage},
+			below: [][2]string{{"subject", c.Subject}, {"issuer", c.Issuer}, {"serial", serial}},
+		})
+	}
+	return made
+}
+
+func keyTitle(i int, k inspect.Key) string {
+	title := fmt.Sprintf("key %d, %s", i+1, k.Type)
 	if k.Bits > 0 {
-		t.sub("kind", fmt.Sprintf("%s, %d bits", k.Type, k.Bits))
-	} else {
-		t.sub("kind", k.Type)
+		title += fmt.Sprintf(" %d", k.Bits)
 	}
-	t.sub("use", k.Use)
-	t.sub("alg", k.Alg)
-	t.sub("expires", k.Expires)
-	t.sub("not usable", k.Problem)
+	if !k.Private {
+		title += ", public"
+	}
+	return title
 }
 
-func (t *tool) printCertificate(c inspect.Certificate) {
-	title := "certificate, " + c.Role
-	if c.OfKey > 0 {
-		title += fmt.Sprintf(", of key %d", c.OfKey)
+// cipher is the encryption of one key or certificate, if others in the file have
+// another. The number of iterations stands above the table.
+func cipher(encryption string, several bool) string {
+	name, _, _ := strings.Cut(encryption, ",")
+	switch {
+	case !several:
+		return ""
+	case name == "":
+		return "none"
 	}
-	t.console.Print("  %s", title)
-	t.sub("subject", c.Subject)
-	t.sub("organisation", c.OrgNumber)
-	t.sub("Key Usage", c.KeyUsage)
-	t.sub("issuer", c.Issuer)
-	left := fmt.Sprintf("%d days left", c.Days)
-	if c.Days < 0 {
-		left = "expired"
-	}
-	t.sub("valid", fmt.Sprintf("%s to %s (%s)", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), left))
-	t.sub("environment", c.Environment)
+	return name
 }
 
-// row prints a name and a value, and sub one level below; nothing without a value.
-func (t *tool) row(name, value string) { t.indented("  ", name, value) }
-func (t *tool) sub(name, value string) { t.indented("    ", name, value) }
-
-func (t *tool) indented(space, name, value string) {
+// row prints a name and a value; nothing without a value.
+func (t *tool) row(name, value string) {
 	if value != "" {
-		t.console.Print("%s%s %s", space, pad(name, 16-len(space)), value)
+		t.console.Print("  %s %s", pad(name, 14), value)
 	}
 }
 

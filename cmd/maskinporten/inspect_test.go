@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,30 @@ func TestInspectThreeFiles(t *testing.T) {
 	s.golden("inspect/three-files.json", s.run(append(args, "-o", "json")...))
 	if !strings.Contains(r.stdout, "auth.p12: use this one") {
 		t.Errorf("not told which to use:\n%s", r.stdout)
+	}
+}
+
+// A keystore of Java, with names and two keys; one whose certificates have
+// another encryption than the key; and one without a key.
+func TestInspectTable(t *testing.T) {
+	for name, file := range map[string]string{"two-keys": "keytool-two-usable-keys", "two-encryptions": "openssl-legacy", "trust-store": "keytool-trust-store"} {
+		t.Run(name, func(t *testing.T) {
+			s := newSetup(t)
+			s.env["MASKINPORTEN_KEYSTORE_PASSWORD"] = "changeit"
+			content, err := os.ReadFile("../../testdata/keystores/" + file + ".p12")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.file("keystore.p12", content)
+			r := s.run("inspect", "keystore.p12")
+			s.golden("inspect/"+name, r)
+			rows, _, _ := strings.Cut(r.stdout, "→")
+			for _, line := range strings.Split(rows, "\n") {
+				if !strings.HasPrefix(line, "      ") && len([]rune(line)) > 120 {
+					t.Errorf("a row of %d columns: %s", len([]rune(line)), line)
+				}
+			}
+		})
 	}
 }
 

@@ -21,6 +21,8 @@ import (
 type certificate struct {
 	*x509.Certificate
 	problem error
+
+	name, encryption string // in a PKCS#12 file
 }
 
 // parseCertificate fails only for what is no certificate at all. Certificates
@@ -41,7 +43,7 @@ func parseCertificate(der []byte) (certificate, error) {
 	if partial == nil {
 		return certificate{}, fmt.Errorf("not a certificate: %w", problem)
 	}
-	return certificate{partial, problem}, nil
+	return certificate{Certificate: partial, problem: problem}, nil
 }
 
 // parsed takes certificates that crypto/x509 has parsed.
@@ -87,6 +89,7 @@ func outline(der []byte) *x509.Certificate {
 		Subject:                 nameOf(subject),
 		Issuer:                  nameOf(issuer),
 	}
+	unmarshals(tbs[0], &c.SerialNumber)
 	if times := elements(validity.Bytes); len(times) == 2 {
 		c.NotBefore, c.NotAfter = timeOf(times[0]), timeOf(times[1])
 	}

@@ -11,9 +11,10 @@ import (
 
 // namedKey is one of the private keys in a file.
 type namedKey struct {
-	name string // friendlyName, or nothing
-	key  crypto.PrivateKey
-	err  error // why there is no key
+	name       string // friendlyName, or nothing
+	encryption string // in words, or nothing
+	key        crypto.PrivateKey
+	err        error // why there is no key
 }
 
 // maxListed bounds how many keys an error lists.

@@ -61,20 +61,37 @@ func (c *Content) Keys() []crypto.PrivateKey {
 	return keys
 }
 
+// Entry is a certificate of a [Content], and what a PKCS#12 file says of it.
+type Entry struct {
+	*x509.Certificate
+	Name       string // friendlyName, which Java calls alias; or nothing
+	Encryption string // in words, or nothing
+}
+
+// Entries returns the Certificates with what the file says of each.
+func (c *Content) Entries() []Entry {
+	entries := make([]Entry, len(c.certs))
+	for i, cert := range c.certs {
+		entries[i] = Entry{cert.Certificate, cert.name, cert.encryption}
+	}
+	return entries
+}
+
 // Candidate is a private key of a [Content], and whether it can sign.
 type Candidate struct {
-	Name    string            // friendlyName, which Java calls alias; or nothing
-	Kind    string            // RSA, or what else it is
-	Private crypto.PrivateKey // nil if it could not be read
-	Key     *Key              // nil if it cannot sign for Maskinporten
-	Err     error             // why not
+	Name       string            // friendlyName, which Java calls alias; or nothing
+	Encryption string            // in words, or nothing
+	Kind       string            // RSA, or what else it is
+	Private    crypto.PrivateKey // nil if it could not be read
+	Key        *Key              // nil if it cannot sign for Maskinporten
+	Err        error             // why not
 }
 
 // Candidates returns what is to be said of each key at the time now.
 func (c *Content) Candidates(now time.Time) (all []Candidate) {
 	pool := newPool(c.certs, now, c.budget)
 	for _, k := range c.keys {
-		found := Candidate{Name: k.name, Kind: kindOf(k.key), Private: k.key}
+		found := Candidate{Name: k.name, Encryption: k.encryption, Kind: kindOf(k.key), Private: k.key}
 		if other, ok := k.key.(otherKey); ok {
 			found.Kind = string(other)
 		}

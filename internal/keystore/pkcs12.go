@@ -75,9 +75,10 @@ func openPKCS12(data []byte, password string) (*Content, error) {
 		return nil, fmt.Errorf("%w in the PKCS#12 file: it holds %d certificates; export it again together with the key", ErrNoKey, len(store.Certificates))
 	}
 	c := &Content{budget: budget, remedy: "take one by its name with LoadPKCS12Key"}
-	for _, der := range store.Certificates {
+	for _, stored := range store.Certificates {
 		// What is no certificate at all is left: it belongs to no key.
-		if cert, err := parseCertificate(der); err == nil {
+		if cert, err := parseCertificate(stored.DER); err == nil {
+			cert.name, cert.encryption = stored.FriendlyName, stored.Encryption
 			c.add(cert)
 		}
 	}
@@ -86,7 +87,7 @@ func openPKCS12(data []byte, password string) (*Content, error) {
 		if errors.Is(err, errChecks) {
 			return nil, err
 		}
-		c.keys = append(c.keys, namedKey{k.FriendlyName, key, err})
+		c.keys = append(c.keys, namedKey{k.FriendlyName, k.Encryption, key, err})
 	}
 	return c, nil
 }

@@ -24,9 +24,10 @@ type safeBag struct {
 
 // keyBag is a private key as the file has it, shrouded (encrypted) or not.
 type keyBag struct {
-	name     string
-	shrouded bool
-	der      []byte
+	name       string
+	encryption string // of its safe
+	shrouded   bool
+	der        []byte
 }
 
 // collect takes the keys and certificates out of a safe in BER. CRLs, secret keys and unknown bags are left.
@@ -53,7 +54,7 @@ func (o *opener) collectDER(safe []byte) error {
 			if len(bag.Value.Bytes) > MaxKey {
 				return &UnsupportedError{What: "a private key over 6 KiB"}
 			}
-			o.keys = append(o.keys, keyBag{friendlyName(bag.Attributes), shrouded, bag.Value.Bytes})
+			o.keys = append(o.keys, keyBag{friendlyName(bag.Attributes), o.encryption, shrouded, bag.Value.Bytes})
 		case bag.ID.Equal(oidCertBag):
 			var cert struct {
 				ID   asn1.ObjectIdentifier
@@ -69,7 +70,7 @@ func (o *opener) collectDER(safe []byte) error {
 			if err := unmarshal(cert.Data.Bytes, &der); err != nil {
 				return err
 			}
-			o.certs = append(o.certs, der)
+			o.certs = append(o.certs, Cert{friendlyName(bag.Attributes), o.encryption, der})
 		case bag.ID.Equal(oidSafeContentsBag):
 			return o.collectDER(bag.Value.Bytes) // as deep as toDER went at most
 		}

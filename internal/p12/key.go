@@ -10,40 +10,44 @@ import (
 func (o *opener) store() (*Store, error) {
 	s := &Store{Certificates: o.certs}
 	for _, bag := range o.keys {
-		der, err := o.decrypt(bag)
+		key, err := o.decrypt(bag)
 		if errors.Is(err, ErrPassword) && o.vouched {
 			err = ErrKeyPassword
 		}
 		if err != nil && !errors.Is(err, ErrKeyPassword) {
 			return nil, err
 		}
-		s.Keys = append(s.Keys, Key{FriendlyName: bag.name, PKCS8: der, Err: err})
+		key.Err = err
+		s.Keys = append(s.Keys, key)
 	}
 	return s, nil
 }
 
 // decrypt takes the encryption off a key.
-func (o *opener) decrypt(bag keyBag) ([]byte, error) {
+func (o *opener) decrypt(bag keyBag) (key Key, err error) {
+	key = Key{FriendlyName: bag.name, Encryption: bag.encryption}
 	if !bag.shrouded {
-		return bag.der, nil
+		key.PKCS8 = bag.der
+		return key, nil
 	}
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte
 	}
 	if err := unmarshal(bag.der, &info); err != nil {
-		return nil, err
+		return key, err
 	}
 	how, err := parseEncryption(info.Algorithm)
 	if err != nil {
-		return nil, err
+		return key, err
 	}
+	key.Encryption = describeEncryption(info.Algorithm)
 	pkcs8, err := how.decrypt(info.Data, o.secret, o.budget)
 	if err != nil {
-		return nil, err
+		return key, err
 	}
-	if pkcs8, _, err = toDER(pkcs8); err != nil {
-		return nil, malformed("private key: %w", err)
+	if key.PKCS8, _, err = toDER(pkcs8); err != nil {
+		return key, malformed("private key: %w", err)
 	}
-	return pkcs8, nil
+	return key, nil
 }

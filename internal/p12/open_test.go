@@ -55,7 +55,7 @@ func TestOpen(t *testing.T) {
 				keys = append(keys, k.FriendlyName)
 			}
 			for _, c := range s.Certificates {
-				cert, err := x509.ParseCertificate(c)
+				cert, err := x509.ParseCertificate(c.DER)
 				if err != nil {
 					certs = append(certs, "unreadable")
 					continue
@@ -69,6 +69,42 @@ func TestOpen(t *testing.T) {
 			}
 			assert.Equal(t, test.certificates, certs)
 		})
+	}
+}
+
+// TestLabels looks at what a file says of its keys and certificates: their names, and how each is encrypted.
+func TestLabels(t *testing.T) {
+	issuer := func(name string) string {
+		return "2.5.4.97=#130f4e54524e4f2d393833313633333237,CN=" + name + ",O=Buypass AS,C=NO: AES-256, 10000 iterations"
+	}
+	for _, test := range []struct {
+		reason, file       string
+		keys, certificates []string
+	}{
+		{"Java names a key's certificate as the key, its issuers by their subjects, and a trusted CA as the user says", "keytool-trusted.p12",
+			[]string{"auth: AES-256, 10000 iterations"},
+			[]string{"auth: AES-256, 10000 iterations", issuer(middleName), issuer(rootName), "rot: AES-256, 10000 iterations"}},
+		{"the key is better encrypted than the certificates", "openssl-legacy.p12",
+			[]string{": 3DES, 2048 iterations"},
+			[]string{": RC2 of 40 bits, 2048 iterations", ": RC2 of 40 bits, 2048 iterations", ": RC2 of 40 bits, 2048 iterations"}},
+		{"nothing is encrypted", "go-passwordless.p12", []string{": "}, []string{": ", ": ", ": "}},
+		{"keys have names, and their certificates have none", "craft-three-files-in-one.p12", []string{"auth: ", "sign: ", "enc: "}, []string{": ", ": ", ": ", ": ", ": "}},
+	} {
+		password := "changeit"
+		if test.file == "go-passwordless.p12" {
+			password = ""
+		}
+		s, err := Open(readStore(t, test.file), password, NewBudget())
+		require.NoError(t, err, test.reason)
+		var keys, certs []string
+		for _, k := range s.Keys {
+			keys = append(keys, k.FriendlyName+": "+k.Encryption)
+		}
+		for _, c := range s.Certificates {
+			certs = append(certs, c.FriendlyName+": "+c.Encryption)
+		}
+		assert.Equal(t, test.keys, keys, test.reason)
+		assert.Equal(t, test.certificates, certs, test.reason)
 	}
 }
 
@@ -98,11 +134,14 @@ func agree(t *testing.T, file string, s *Store, key any, certs []*x509.Certifica
 	parsed, err := x509.ParsePKCS8PrivateKey(s.Keys[0].PKCS8)
 	require.NoError(t, err, file)
 	assert.Equal(t, key, parsed, file)
-	var theirs [][]byte
+	var theirs, ours [][]byte
 	for _, cert := range certs {
 		theirs = append(theirs, cert.Raw)
 	}
-	assert.Equal(t, theirs, s.Certificates, file)
+	for _, cert := range s.Certificates {
+		ours = append(ours, cert.DER)
+	}
+	assert.Equal(t, theirs, ours, file)
 }
 
 // TestPasswords opens one store with the password spelt as different programs would hand it over.

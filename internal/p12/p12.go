@@ -20,14 +20,22 @@ import (
 // Store is what a PKCS#12 file holds.
 type Store struct {
 	Keys         []Key
-	Certificates [][]byte // X.509, as the file has them and in its order, trusted CAs and strays included
+	Certificates []Cert // in the order of the file, trusted CAs and strays included
 }
 
 // Key is a private key of a [Store].
 type Key struct {
 	FriendlyName string
+	Encryption   string // its own, or that of its safe, in words; or nothing
 	PKCS8        []byte // DER, decrypted
 	Err          error  // ErrKeyPassword, then there is no PKCS8
+}
+
+// Cert is a certificate of a [Store].
+type Cert struct {
+	FriendlyName string
+	Encryption   string // that of its safe, in words; or nothing
+	DER          []byte // X.509, as the file has it
 }
 
 // ErrPassword says that the password is wrong: the MAC or the decryption disagrees.

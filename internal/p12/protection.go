@@ -108,7 +108,7 @@ func iterated(what string, n *big.Int) string {
 	if n == nil || n.IsInt64() && n.Int64() == 1 {
 		return what + ", one iteration"
 	}
-	return fmt.Sprintf("%s, %v iterations", what, n)
+	return fmt.Sprintf("%s, %s iterations", what, shorten(n))
 }
 
 func (m *macData) describe() string {

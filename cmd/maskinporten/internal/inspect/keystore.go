@@ -23,19 +23,21 @@ import (
 
 // Key is a private or public key.
 type Key struct {
-	Name    string `json:"name,omitempty"` // friendlyName, which Java calls alias; a JWK's kid
-	Type    string `json:"type"`
-	Bits    int    `json:"bits,omitempty"`
-	Private bool   `json:"private"`
-	Usable  bool   `json:"usable"`
-	Problem string `json:"problem,omitempty"` // why it is not
-	Use     string `json:"use,omitempty"`     // of a JWK, as are the rest
-	Alg     string `json:"alg,omitempty"`
-	Expires string `json:"expires,omitempty"`
+	Name       string `json:"name,omitempty"` // friendlyName, which Java calls alias; a JWK's kid
+	Type       string `json:"type"`
+	Bits       int    `json:"bits,omitempty"`
+	Private    bool   `json:"private"`
+	Encryption string `json:"encryption,omitempty"` // in a PKCS#12 file
+	Usable     bool   `json:"usable"`
+	Problem    string `json:"problem,omitempty"` // why it is not
+	Use        string `json:"use,omitempty"`     // of a JWK, as are the rest
+	Alg        string `json:"alg,omitempty"`
+	Expires    string `json:"expires,omitempty"`
 }
 
 // Certificate is one of the certificates in a file.
 type Certificate struct {
+	Name        string    `json:"name,omitempty"`   // friendlyName in a PKCS#12 file
 	Role        string    `json:"role"`             // leaf, issuer or root
 	OfKey       int       `json:"of_key,omitempty"` // the number of its key, from 1
 	Subject     string    `json:"subject"`
@@ -48,6 +50,7 @@ type Certificate struct {
 	Environment string    `json:"environment,omitempty"`
 	Serial      string    `json:"serial"`
 	SHA256      string    `json:"sha256"`
+	Encryption  string    `json:"encryption,omitempty"` // in a PKCS#12 file
 }
 
 func describeCertificate(c *x509.Certificate, now time.Time) Certificate {
@@ -111,9 +114,9 @@ func (f *File) pkcs12(data []byte, passwords []string, now time.Time) {
 	case errors.Is(err, keystore.ErrNoKey):
 		f.Verdict.Opened = true
 		if store, err := p12.Open(data, password, p12.NewBudget()); err == nil {
-			for _, der := range store.Certificates {
-				if c, err := x509.ParseCertificate(der); err == nil {
-					f.Certificates = append(f.Certificates, describeCertificate(c, now))
+			for _, stored := range store.Certificates {
+				if c, err := x509.ParseCertificate(stored.DER); err == nil {
+					f.add(keystore.Entry{Certificate: c, Name: stored.FriendlyName, Encryption: stored.Encryption}, now)
 				}
 			}
 		}
@@ -175,8 +178,14 @@ func (f *File) certificate(data []byte, now time.Time) bool {
 
 func (f *File) describe(certs []*x509.Certificate, now time.Time) {
 	for _, c := range certs {
-		f.Certificates = append(f.Certificates, describeCertificate(c, now))
+		f.add(keystore.Entry{Certificate: c}, now)
 	}
+}
+
+func (f *File) add(entry keystore.Entry, now time.Time) {
+	d := describeCertificate(entry.Certificate, now)
+	d.Name, d.Encryption = clean(entry.Name), entry.Encryption
+	f.Certificates = append(f.Certificates, d)
 }
 
 // chainVerdict is for certificates without a key.
@@ -193,11 +202,14 @@ func chainVerdict(certs []*x509.Certificate, now time.Time) string {
 // judge says of each key whether it can sign for Maskinporten, and of the file
 // whether one can.
 func (f *File) judge(content *keystore.Content, now time.Time) {
-	f.describe(content.Certificates, now)
+	for _, entry := range content.Entries() {
+		f.add(entry, now)
+	}
 	f.Verdict.Opened = true
 	var usable, reasons []string
 	for i, candidate := range content.Candidates(now) {
 		key := describeKey(candidate.Name, candidate.Private)
+		key.Encryption = candidate.Encryption
 		if key.Type == "" {
 			key.Type = candidate.Kind
 		}
