@@ -20,6 +20,7 @@ import (
 // conversion is what `convert` is asked for.
 type conversion struct {
 	to, out, kid    string
+	key             string // by name or serial number
 	passwordFiles   []string
 	outPasswordFile string
 	public, force   bool
@@ -31,10 +32,10 @@ func (t *tool) convertCommand() *cobra.Command {
 		Use:   "convert FILE",
 		Short: "Make a keystore of any kind into PKCS#12, PEM or a JWK",
 		Long: `convert reads a keystore that the library reads, takes the key that can sign for Maskinporten and its chain, and writes them as a
-PKCS#12 file of today (AES-256), as PEM, or as a JWK. The file can be read by its owner alone, and none is written over
-without --force.`,
+PKCS#12 file of today (AES-256), as PEM, or as a JWK. If more than one can sign, --key takes one. The file can be read by its
+owner alone, and none is written over without --force.`,
 		Example: `  maskinporten convert old.p12 --password-file password.txt --to p12 --out new.p12
-  maskinporten convert cert.p12 --password-file - --to pem
+  maskinporten convert java.p12 --password-file - --to pem --key auth
   maskinporten convert cert.p12 --password-file password.txt --to jwk --kid my-key --public --out -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return t.convert(args[0], c) },
@@ -43,6 +44,7 @@ without --force.`,
 	cmd.Flags().StringVar(&c.out, "out", "", "`FILE` to write; - for standard output (default: FILE with another ending)")
 	cmd.Flags().StringArrayVar(&c.passwordFiles, "password-file", nil, "`FILE` with the keystore's password; - for standard input")
 	cmd.Flags().StringVar(&c.outPasswordFile, "out-password-file", "", "`FILE` with the password of the PKCS#12 file to write (default: the same)")
+	cmd.Flags().StringVar(&c.key, "key", "", "`NAME` of the key to take, if more than one can sign: its friendlyName (alias) or kid, or its certificate's serial number")
 	cmd.Flags().StringVar(&c.kid, "kid", "", "`ID` of the JWK (default: its own, or a new UUID)")
 	cmd.Flags().BoolVar(&c.public, "public", false, "the public part alone, for Samarbeidsportalen: of pem and jwk")
 	cmd.Flags().BoolVar(&c.force, "force", false, "write over a file that is there")
@@ -73,7 +75,10 @@ func (t *tool) convert(path string, c conversion) error {
 	if err != nil {
 		return err
 	}
-	key, password, err := openForConversion(data, passwords)
+	key, password, err := openForConversion(data, passwords, c.key)
+	if errors.Is(err, keystore.ErrAmbiguousKey) {
+		return fmt.Errorf("%s: %w; take one with --key, by its name, serial number or kid", path, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -114,10 +119,10 @@ func (t *tool) convert(path string, c conversion) error {
 
 // openForConversion opens with the passwords there are. That the certificate
 // has expired, or is not valid yet, does not matter here.
-func openForConversion(data []byte, passwords []string) (key *keystore.Key, password string, err error) {
+func openForConversion(data []byte, passwords []string, name string) (key *keystore.Key, password string, err error) {
 	var content *keystore.Content
 	for _, password = range slices.Concat(passwords, []string{""}) {
-		if content, err = keystore.Open(data, password); !errors.Is(err, keystore.ErrWrongPassword) {
+		if content, err = keystore.OpenOne(data, password, name); !errors.Is(err, keystore.ErrWrongPassword) {
 			break
 		}
 	}
@@ -125,16 +130,19 @@ func openForConversion(data []byte, passwords []string) (key *keystore.Key, pass
 		return nil, "", err
 	}
 	key, err = content.Key("", time.Now())
-	if err == nil || !errors.Is(err, keystore.ErrCertificateExpired) && !errors.Is(err, keystore.ErrCertificateNotYetValid) {
-		if len(content.Certificates) == 0 && len(content.Keys()) == 1 {
-			key, err = content.Key(newID(), time.Now())
-			return key, password, err
-		}
+	switch {
+	case err == nil:
+		return key, password, nil
+	case len(content.Certificates) == 0 && len(content.Keys()) == 1:
+		key, err = content.Key(newID(), time.Now())
 		return key, password, err
+	case !errors.Is(err, keystore.ErrCertificateExpired) && !errors.Is(err, keystore.ErrCertificateNotYetValid):
+		return nil, "", err
 	}
 	for _, c := range content.Certificates {
-		if then, again := content.Key("", c.NotBefore.Add(time.Second)); again == nil {
-			return then, password, nil
+		then, again := content.Key("", c.NotBefore.Add(time.Second))
+		if again == nil || errors.Is(again, keystore.ErrAmbiguousKey) {
+			return then, password, again
 		}
 	}
 	return nil, "", err

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/inspect"
 	"github.com/maskinporten-go/maskinporten/maskinportentest"
 )
 
@@ -84,6 +90,94 @@ func TestConvertRefuses(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.dir, ".maskinporten-*")); len(left) > 0 {
 		t.Errorf("temporary files are left: %v", left)
+	}
+}
+
+// Of several keys that can sign, one is taken by its name, by the serial number
+// of its certificate or by its kid; without that they are listed.
+func TestConvertOneOfSeveral(t *testing.T) {
+	s := newSetup(t)
+	s.env["MASKINPORTEN_KEYSTORE_PASSWORD"] = "changeit"
+	java, err := os.ReadFile("../../testdata/keystores/keytool-two-usable-keys.p12")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file("java.p12", java)
+	s.golden("convert/several", s.run("convert", "java.p12", "--to", "pem"))
+	s.golden("convert/no-such-key", s.run("convert", "java.p12", "--to", "pem", "--key", "tredje"))
+
+	past := maskinportentest.Certificate{NotBefore: time.Now().AddDate(-4, 0, 0), NotAfter: time.Now().AddDate(-1, 0, 0)}
+	_, valid := withNewKey(t, maskinportentest.Certificate{})
+	first, firstExpired := withNewKey(t, past)
+	second, secondExpired := withNewKey(t, past)
+	s.file("expired.pem", slices.Concat(firstExpired, secondExpired))
+	s.file("one-expired.pem", slices.Concat(valid, secondExpired))
+	s.file("set.jwk", slices.Concat([]byte(`{"keys":[`), maskinportentest.JWK("old"), []byte(","), maskinportentest.JWK("new"), []byte("]}")))
+	for _, c := range []struct {
+		reason, file, key string
+		serial, kid, err  string
+	}{
+		{"a name", "java.p12", "auth", "6", "", ""},
+		{"a name in other letters, which Java does not mind", "java.p12", "ANDRE", "7", "", ""},
+		{"a serial number", "java.p12", "7", "7", "", ""},
+		{"a serial number as openssl prints it", "java.p12", "00:07", "7", "", ""},
+		{"several that have expired", "expired.pem", "", "", "", "serial number " + first},
+		{"one of several that have expired", "expired.pem", first, first, "", ""},
+		{"the expired one rather than the other", "one-expired.pem", second, second, "", ""},
+		{"a set of JWKs", "set.jwk", "", "", "", `("old", "new")`},
+		{"one of a set of JWKs", "set.jwk", "new", "", "new", ""},
+		{"none of a set of JWKs", "set.jwk", "other", "", "", `there is "old", "new"`},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			to := "pem"
+			if strings.HasSuffix(c.file, ".jwk") {
+				to = "jwk"
+			}
+			r := s.run("convert", c.file, "--to", to, "--key", c.key, "--out", "made", "--force", "-o", "json")
+			if c.err != "" {
+				if r.status != 1 || !strings.Contains(r.stderr, c.err) {
+					t.Errorf("%+v", r)
+				}
+				return
+			}
+			var made struct{ Files []inspect.File }
+			if err := json.Unmarshal([]byte(s.run("inspect", "-o", "json", "made").stdout), &made); err != nil || r.status != 0 || len(made.Files) != 1 {
+				t.Fatalf("%v: %+v", err, r)
+			}
+			if found := made.Files[0]; len(found.Keys) != 1 || found.Keys[0].Name != c.kid || c.serial != "" && found.Certificates[0].Serial != c.serial {
+				t.Errorf("%+v", found)
+			}
+		})
+	}
+}
+
+// withNewKey is a certificate with a key of its own, as PEM, and its serial number.
+func withNewKey(t *testing.T, c maskinportentest.Certificate) (serial string, content []byte) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Key = key
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	chain := c.Chain()
+	for _, cert := range chain {
+		content = append(content, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+	}
+	return chain[0].SerialNumber.Text(16), content
+}
+
+// A JWK keeps its kid, under which it is registered.
+func TestConvertKeepsKid(t *testing.T) {
+	s := newSetup(t)
+	s.file("key.jwk", maskinportentest.JWK("my-key"))
+	r := s.run("convert", "key.jwk", "--to", "jwk", "--public", "--out", "-")
+	if !strings.Contains(r.stdout, `"kid": "my-key"`) {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -47,11 +47,56 @@ func (c *Content) choose(id string, now time.Time) (*Key, error) {
 	case len(able) == 1:
 		return able[0], nil
 	case len(able) > 1:
-		return nil, fmt.Errorf("%w: %s; %s", ErrAmbiguousKey, listed(about), c.remedy)
+		return nil, fmt.Errorf("%w: %s%s", ErrAmbiguousKey, listed(about), c.remedy)
 	case len(none.errs) == 1:
 		return nil, none.errs[0]
 	}
 	return nil, &none
+}
+
+// take leaves out the keys that do not have a name, as [OpenOne] says.
+func (c *Content) take(name string, now time.Time) error {
+	if name == "" {
+		return nil
+	}
+	pool := newPool(c.certs, now, c.budget)
+	serial := strings.TrimLeft(strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(name)), "0")
+	var named, numbered []namedKey
+	var labels []string
+	for _, k := range c.keys {
+		label, number := k.label(), k.serial(pool)
+		if number != "" {
+			label += " with the serial number " + number
+		}
+		labels = append(labels, label)
+		switch {
+		case strings.EqualFold(k.name, name): // as Java takes an alias
+			named = append(named, k)
+		case number != "" && number == serial:
+			numbered = append(numbered, k)
+		}
+	}
+	if c.keys = named; len(named) == 0 {
+		c.keys = numbered
+	}
+	if len(c.keys) == 0 {
+		return fmt.Errorf("%w with the name or serial number %s in the file; there is %s", ErrNoKey, quoted(name), listed(labels))
+	}
+	return nil
+}
+
+// serial returns the serial number of the key's certificate in hexadecimal, or
+// nothing.
+func (k namedKey) serial(certs *pool) string {
+	private, ok := k.key.(*rsa.PrivateKey)
+	if !ok {
+		return ""
+	}
+	leaf, _ := certs.leaf(&private.PublicKey) // whether it may sign does not matter here
+	if leaf.Certificate == nil || leaf.SerialNumber == nil {
+		return ""
+	}
+	return leaf.SerialNumber.Text(16)
 }
 
 func (k namedKey) with(certs *pool, id string) (*Key, error) {

@@ -20,12 +20,28 @@ type Content struct {
 	certs  []certificate
 	keys   []namedKey
 	jwk    *Key
-	remedy string // how to choose among several keys
+	remedy string // the end of ErrAmbiguousKey: how to choose
 	budget *p12.Budget
 }
 
 // Open reads a keystore: PKCS#12, PEM or JWK, told apart by what is in it.
 func Open(data []byte, password string) (*Content, error) { return open(password, data) }
+
+// OpenOne is Open for a keystore in which more than one key can sign: it leaves
+// out all but the one with a name. That is its friendlyName or, if none has it,
+// the serial number of its certificate in hexadecimal; of a JWK its kid. An empty
+// name leaves out none. Its ErrAmbiguousKey leaves it to the caller to say how to choose.
+func OpenOne(data []byte, password, name string) (*Content, error) {
+	if !isPEM(data) && isJWK(data) {
+		return openJWK(data, name)
+	}
+	content, err := open(password, data)
+	if err != nil {
+		return nil, err
+	}
+	content.remedy = ""
+	return content, content.take(name, time.Now())
+}
 
 // OpenFiles is Open for what [StoreFile] takes.
 func OpenFiles(path, password, passwordPath string) (*Content, error) {
@@ -47,7 +63,7 @@ func open(password string, files ...[]byte) (*Content, error) {
 	case len(files) > 1, isPEM(files[0]):
 		return openPEM(files...)
 	case isJWK(files[0]):
-		return openJWK(files[0])
+		return openJWK(files[0], "")
 	}
 	return openPKCS12(files[0], password)
 }

@@ -48,17 +48,24 @@ var ErrNoKeyID = errors.New("maskinporten: the JWK has no kid: give the id under
 // JWK reads a private RSA key from a JWK (RFC 7517): as it is, as base64, or in
 // a set with no other private RSA key.
 func JWK(data []byte) (*Key, error) {
-	content, err := openJWK(data)
+	content, err := openJWK(data, "")
 	if err != nil {
 		return nil, err
 	}
 	return content.Key("", time.Now())
 }
 
-func openJWK(data []byte) (*Content, error) {
+// openJWK reads the JWK with a kid; the one there is, if that is empty.
+func openJWK(data []byte, kid string) (*Content, error) {
 	keys, err := readJWKs(data)
 	if err != nil {
 		return nil, err
+	}
+	if kid != "" {
+		kids := quotedIDs(keys)
+		if keys = slices.DeleteFunc(keys, func(k jwk) bool { return k.id() != kid }); len(keys) == 0 {
+			return nil, fmt.Errorf("%w with the kid %s in the file; there is %s", ErrNoKey, quoted(kid), kids)
+		}
 	}
 	picked, err := pickJWK(keys)
 	if err != nil {
@@ -124,11 +131,16 @@ func pickJWK(keys []jwk) (*jwk, error) {
 	case 1:
 		return &private[0], nil
 	}
+	return nil, fmt.Errorf("%w: the JWK set has %d private keys (%s): give the one that is registered on the client", ErrAmbiguousKey, len(private), quotedIDs(private))
+}
+
+// quotedIDs is for an error: the kids of the first of many.
+func quotedIDs(keys []jwk) string {
 	var kids []string
-	for _, k := range private[:min(len(private), maxListed)] {
+	for _, k := range keys[:min(len(keys), maxListed)] {
 		kids = append(kids, quoted(k.id()))
 	}
-	return nil, fmt.Errorf("%w: the JWK set has %d private keys (%s): give the one that is registered on the client", ErrAmbiguousKey, len(private), strings.Join(kids, ", "))
+	return strings.Join(kids, ", ")
 }
 
 // rsa reports whether k is an RSA key. Azure Key Vault calls one that lies in an

@@ -131,7 +131,7 @@ func (k *Key) describe() string {
 		return fmt.Sprintf("RSA with %d bits, no certificate", k.Signer().Public().(*rsa.PublicKey).N.BitLen())
 	}
 	leaf := k.Chain[0]
-	return fmt.Sprintf("%s, Key Usage %s, expires %s", quoted(leaf.Subject.CommonName), KeyUsage(leaf), leaf.NotAfter.Format(time.DateOnly))
+	return fmt.Sprintf("%s, serial number %x, Key Usage %s, expires %s", quoted(leaf.Subject.CommonName), leaf.SerialNumber, KeyUsage(leaf), leaf.NotAfter.Format(time.DateOnly))
 }
 
 // kindOf names a key by its type, without what is in it.

@@ -27,7 +27,7 @@ func PEM(id string, inputs ...[]byte) (*Key, error) {
 }
 
 func openPEM(inputs ...[]byte) (*Content, error) {
-	found := pemContent{Content: Content{budget: p12.NewBudget(), remedy: "leave only one of them in the PEM data"}}
+	found := pemContent{Content: Content{budget: p12.NewBudget(), remedy: "; leave only one of them in the PEM data"}}
 	size := 0
 	for _, data := range inputs {
 		if size += len(data); size > p12.MaxInput {

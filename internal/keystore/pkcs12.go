@@ -38,7 +38,7 @@ func PKCS12Named(data []byte, password, friendlyName string) (*Key, error) {
 	if len(content.keys) == 0 {
 		return nil, fmt.Errorf("%w with the name %s in the file; there is %s", ErrNoKey, quoted(friendlyName), strings.Join(labels[:min(len(labels), maxListed)], ", "))
 	}
-	content.remedy = "their names do not tell them apart: export one of them to a file of its own"
+	content.remedy = "; their names do not tell them apart: export one of them to a file of its own"
 	return content.Key("", time.Now())
 }
 
@@ -74,7 +74,7 @@ func openPKCS12(data []byte, password string) (*Content, error) {
 	case len(store.Keys) == 0:
 		return nil, fmt.Errorf("%w in the PKCS#12 file: it holds %d certificates; export it again together with the key", ErrNoKey, len(store.Certificates))
 	}
-	c := &Content{budget: budget, remedy: "take one by its name with LoadPKCS12Key"}
+	c := &Content{budget: budget, remedy: "; take one by its name with LoadPKCS12Key"}
 	for _, stored := range store.Certificates {
 		// What is no certificate at all is left: it belongs to no key.
 		if cert, err := parseCertificate(stored.DER); err == nil {

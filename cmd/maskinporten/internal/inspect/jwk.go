@@ -49,7 +49,7 @@ func (f *File) jwkSet(keys []json.RawMessage, now time.Time) {
 	case 1:
 		f.Verdict.Text = "usable for Maskinporten, if the key is registered on the client"
 	default:
-		f.Verdict.Text = fmt.Sprintf("%d private keys, and the library takes a set of one: keep the one that is registered on the client", usable)
+		f.Verdict.Text = fmt.Sprintf("%d private keys, and the library takes a set of one: make a file of the one that is registered on the client with `maskinporten convert --key`", usable)
 	}
 }
 

@@ -228,7 +228,7 @@ func (f *File) judge(content *keystore.Content, now time.Time) {
 	case len(usable) == 1:
 		f.Verdict.OK, f.Verdict.Text = true, usable[0]
 	case len(usable) > 1:
-		f.Verdict.Text = fmt.Sprintf("%d keys can sign, and the library does not choose: take one with LoadPKCS12Key, or export one of them to a file of its own", len(usable))
+		f.Verdict.Text = fmt.Sprintf("%d keys can sign, and the library does not choose: make a file of one of them with `maskinporten convert --key`", len(usable))
 	case len(reasons) == 0:
 		f.Verdict.Text = chainVerdict(content.Certificates, now)
 	default:
