@@ -30,16 +30,17 @@ type keyBag struct {
 	der        []byte
 }
 
-// collect takes the keys and certificates out of a safe in BER. CRLs, secret keys and unknown bags are left.
-func (o *opener) collect(safe []byte) error {
+// collect takes the keys and certificates out of a safe in BER, whose encryption was as stated. CRLs, secret keys and unknown
+// bags are left.
+func (o *opener) collect(safe []byte, encryption string) error {
 	der, _, err := toDER(safe)
 	if err != nil {
 		return malformed("reading a safe: %w", err)
 	}
-	return o.collectDER(der)
+	return o.collectDER(der, encryption)
 }
 
-func (o *opener) collectDER(safe []byte) error {
+func (o *opener) collectDER(safe []byte, encryption string) error {
 	return eachInDER(safe, func(der []byte) error {
 		if o.bags++; o.bags > maxBags {
 			return &UnsupportedError{What: "a file with more than 10,000 entries"}
@@ -54,7 +55,7 @@ func (o *opener) collectDER(safe []byte) error {
 			if len(bag.Value.Bytes) > MaxKey {
 				return &UnsupportedError{What: "a private key over 6 KiB"}
 			}
-			o.keys = append(o.keys, keyBag{friendlyName(bag.Attributes), o.encryption, shrouded, bag.Value.Bytes})
+			o.keys = append(o.keys, keyBag{friendlyName(bag.Attributes), encryption, shrouded, bag.Value.Bytes})
 		case bag.ID.Equal(oidCertBag):
 			var cert struct {
 				ID   asn1.ObjectIdentifier
@@ -70,9 +71,9 @@ func (o *opener) collectDER(safe []byte) error {
 			if err := unmarshal(cert.Data.Bytes, &der); err != nil {
 				return err
 			}
-			o.certs = append(o.certs, Cert{friendlyName(bag.Attributes), o.encryption, der})
+			o.certs = append(o.certs, Cert{friendlyName(bag.Attributes), encryption, der})
 		case bag.ID.Equal(oidSafeContentsBag):
-			return o.collectDER(bag.Value.Bytes) // as deep as toDER went at most
+			return o.collectDER(bag.Value.Bytes, encryption) // as deep as toDER went at most
 		}
 		return nil
 	})

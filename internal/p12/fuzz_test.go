@@ -59,7 +59,7 @@ func FuzzSafe(f *testing.F) {
 			return
 		}
 		o := &opener{secret: readings("changeit")[0], budget: &Budget{derivation: 100_000}}
-		if o.collect(safe) == nil {
+		if o.collect(safe, "") == nil {
 			_, _ = o.store()
 		}
 	})

@@ -55,7 +55,7 @@ func (p *Protection) addKeys(info contentInfo) error {
 		return err
 	}
 	o := new(opener)
-	if err := o.collect(safe); err != nil {
+	if err := o.collect(safe, ""); err != nil {
 		return err
 	}
 	for _, key := range o.keys {

@@ -34,13 +34,12 @@ type encryptedData struct {
 
 // opener collects what is in the safes of one file.
 type opener struct {
-	secret     secret
-	vouched    bool // the MAC agreed with the password
-	budget     *Budget
-	bags       int
-	encryption string // of the safe that is being read, in words
-	keys       []keyBag
-	certs      []Cert
+	secret  secret
+	vouched bool // the MAC agreed with the password
+	budget  *Budget
+	bags    int
+	keys    []keyBag
+	certs   []Cert
 }
 
 // openSafes goes through AuthenticatedSafe (RFC 7292, section 4.1): a sequence of safes, each encrypted by itself or not.
@@ -56,8 +55,7 @@ func (o *opener) openSafes(authenticatedSafe []byte) error {
 			if err != nil {
 				return err
 			}
-			o.encryption = ""
-			return o.collect(safe)
+			return o.collect(safe, "")
 		case info.Type.Equal(oidEncryptedData):
 			var enc encryptedData
 			if err := unmarshal(info.Content.Bytes, &enc); err != nil {
@@ -67,8 +65,7 @@ func (o *opener) openSafes(authenticatedSafe []byte) error {
 			if err != nil {
 				return err
 			}
-			o.encryption = describeEncryption(enc.Info.Algorithm)
-			return o.collect(safe)
+			return o.collect(safe, describeEncryption(enc.Info.Algorithm))
 		case info.Type.Equal(oidEnvelopedData):
 			return unsupported("content of type", info.Type)
 		}
