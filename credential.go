@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/maskinporten-go/maskinporten/internal/keystore"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
@@ -167,11 +166,10 @@ func LoadJWK(data []byte) (*Credential, error) { return fromKey(keystore.JWK(dat
 
 var errNoKeyID = invalid("kid", "is missing: give the id under which the key is registered on the client")
 
-// checkKeyID refuses a key id with what comes along in configuration files:
-// Maskinporten would only say that it is not known.
+// checkKeyID refuses what [keystore.CheckID] does.
 func checkKeyID(field, kid string) error {
-	if strings.TrimSpace(kid) != kid || strings.ContainsFunc(kid, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return invalid(field, fmt.Sprintf("%q holds white space or what does not print: copy it again from Samarbeidsportalen", redact.Cut(redact.Secrets(kid), 100)))
+	if problem := keystore.CheckID(kid); problem != "" {
+		return invalid(field, problem)
 	}
 	return nil
 }
@@ -286,18 +284,37 @@ func (c *Credential) same(other *Credential) bool {
 }
 
 // usable reports why c may not sign now.
-func (c *Credential) usable(now time.Time) error { return c.key.Usable(now) }
+func (c *Credential) usable(now time.Time) error {
+	if err := checkKeyID("kid", c.key.ID); err != nil {
+		return err
+	}
+	return c.key.Usable(now)
+}
 
-// complete reports why the chain is not one that Maskinporten takes.
-func (c *Credential) complete() error { return c.key.Complete() }
+// complete reports why the chain, or the key id in its place, is not one that
+// Maskinporten takes.
+func (c *Credential) complete() error {
+	if err := checkKeyID("kid", c.key.ID); err != nil {
+		return err
+	}
+	return c.key.Complete()
+}
 
 // String names whose credential it is.
 func (c Credential) String() string {
 	if len(c.key.Chain) == 0 {
-		return fmt.Sprintf("Credential{KeyID: %q}", c.key.ID)
+		return fmt.Sprintf("Credential{KeyID: %q}", c.shownID())
 	}
 	return fmt.Sprintf("Credential{Subject: %q, Issuer: %q, NotAfter: %s, KeyID: %q}",
-		c.key.Chain[0].Subject.CommonName, c.key.Chain[0].Issuer.CommonName, c.key.Chain[0].NotAfter.Format(time.DateOnly), c.key.ID)
+		c.key.Chain[0].Subject.CommonName, c.key.Chain[0].Issuer.CommonName, c.key.Chain[0].NotAfter.Format(time.DateOnly), c.shownID())
+}
+
+// shownID is the key id, unless it may be the key.
+func (c *Credential) shownID() string {
+	if keystore.CheckID(c.key.ID) != "" {
+		return redact.Hidden
+	}
+	return c.key.ID
 }
 
 // Format makes every verb print what String does.

@@ -32,6 +32,7 @@ import (
 	"sync"
 	"unicode"
 
+	"github.com/maskinporten-go/maskinporten/internal/keystore"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -140,13 +141,17 @@ func checkClientID(field, id string) error {
 	switch {
 	case strings.TrimSpace(id) == "":
 		return invalid(field, "is missing: give the client id from Samarbeidsportalen")
-	case redact.Secrets(id) != id, strings.HasPrefix(id, "{"), strings.Contains(id, "-BEGIN "):
+	case keystore.LooksLikeKey(id), redact.Secrets(unbroken(id)) != unbroken(id):
 		return invalid(field, "looks like a key or a token, and is not shown: give the client id from Samarbeidsportalen")
 	case strings.TrimSpace(id) != id, strings.ContainsFunc(id, func(c rune) bool { return !unicode.IsPrint(c) }):
 		return invalid(field, fmt.Sprintf("%q holds white space or what does not print: copy it again from Samarbeidsportalen", redact.Cut(id, 100)))
 	}
 	return nil
 }
+
+// unbroken returns s without white space: what breaks lines would also hide from
+// a look for secrets what stands in them.
+func unbroken(s string) string { return strings.Join(strings.Fields(s), "") }
 
 // Environment returns the one the client was made for.
 func (c *Client) Environment() Environment {

@@ -133,6 +133,9 @@ func (c *Content) Key(id string, now time.Time) (*Key, error) {
 	case id == "" && c.ID == "":
 		return nil, ErrNoKeyID
 	case id == "" || id == c.ID:
+		if problem := CheckID(c.ID); problem != "" {
+			return nil, fmt.Errorf("%w: the JWK's kid %s", ErrUnusableKey, problem)
+		}
 		return c.jwk, nil
 	}
 	key := c.jwk.WithID(id)

@@ -20,8 +20,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/maskinporten-go/maskinporten/internal/p12"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // Key is a private key and what tells Maskinporten whose it is: its certificate
@@ -81,6 +83,30 @@ func newKey(signer crypto.Signer, certs *pool, id string) (*Key, error) {
 		key.Chain = append(key.Chain, c.Certificate)
 	}
 	return key, nil
+}
+
+// maxID is over any thumbprint in hexadecimal, and under any private number.
+const maxID = 150
+
+// CheckID returns what is wrong with a key id, and what would be right; it
+// returns an empty string for a good one, and for none. Of what comes along in
+// configuration files Maskinporten would only say that it is not known. The key
+// itself, given in place of its id, would even be sent.
+func CheckID(id string) (problem string) {
+	switch {
+	case len(id) > maxID, LooksLikeKey(id):
+		return "looks like a key or a token, and is not shown: give the id under which the key is registered on the client"
+	case strings.TrimSpace(id) != id, strings.ContainsFunc(id, func(c rune) bool { return !unicode.IsPrint(c) }):
+		return fmt.Sprintf("%q holds white space or what does not print: copy it again from Samarbeidsportalen", redact.Cut(redact.Secrets(id), 100))
+	}
+	return ""
+}
+
+// LooksLikeKey reports whether s is the beginning of a JWK, of PEM or of a
+// token, where an id belongs.
+func LooksLikeKey(s string) bool {
+	s = strings.TrimLeft(s, " \t\r\n\"'")
+	return strings.HasPrefix(s, "{") || strings.HasPrefix(s, "eyJ") || strings.Contains(s, "-BEGIN ")
 }
 
 // Signer returns the private key; nil for the zero Key.
