@@ -45,16 +45,12 @@ func OpenOne(data []byte, password, name string) (*Content, error) {
 
 // OpenFiles is Open for what [StoreFile] takes.
 func OpenFiles(path, password, passwordPath string) (*Content, error) {
-	list := pathList{paths: []string{path}, split: true, password: password, passwordPath: passwordPath}
-	files, err := list.read()
-	if err != nil {
-		return nil, err
-	}
-	if passwordPath != "" {
-		password = string(files[len(files)-1])
-		files = files[:len(files)-1]
-	}
-	return open(password, files...)
+	return storeAt(path, password, passwordPath).content()
+}
+
+// OpenContent is Open for what [StoreContent] takes.
+func OpenContent(data []byte, password, passwordPath string) (*Content, error) {
+	return storeIn(data, password, passwordPath).content()
 }
 
 // open is Open for what may be in several files that belong together.

@@ -66,32 +66,25 @@ func NewFile(load func(files [][]byte) (*Key, error), paths ...string) *File {
 // one with the files tls.key and tls.crt. The password may be in a file of its
 // own.
 func StoreFile(path, password, passwordPath, id string) *File {
-	list := pathList{paths: []string{path}, split: true, password: password, passwordPath: passwordPath}
-	return newFile(list, func(files [][]byte) (*Key, error) {
-		password := password
-		if passwordPath != "" {
-			password = string(files[len(files)-1])
-			files = files[:len(files)-1]
-		}
-		content, err := open(password, files...)
-		if err != nil {
-			return nil, err
-		}
-		return content.Key(id, time.Now())
-	})
+	return newStore(storeAt(path, password, passwordPath), id)
 }
 
 // StoreContent is StoreFile for a keystore that is at hand, perhaps in base64.
 // Only the password may be in a file.
 func StoreContent(data []byte, password, passwordPath, id string) *File {
-	file := StoreFile("", password, passwordPath, id)
-	list := pathList{passwordPath: passwordPath}
-	file.read = func() ([][]byte, error) {
-		files, err := list.read()
-		return append([][]byte{data}, files...), err
-	}
+	file := newStore(storeIn(data, password, passwordPath), id)
 	file.name = nil
 	return file
+}
+
+func newStore(list pathList, id string) *File {
+	return newFile(list, func(files [][]byte) (*Key, error) {
+		content, err := list.open(files)
+		if err != nil {
+			return nil, err
+		}
+		return content.Key(id, time.Now())
+	})
 }
 
 func newFile(list pathList, load func(files [][]byte) (*Key, error)) *File {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,13 +26,46 @@ var ErrPasswordFile = errors.New("the password file")
 // looks like a path.
 type pathList struct {
 	paths        []string
-	split        bool // the only path may be a folder, or a list
+	data         []byte // in place of paths: the keystore itself
+	split        bool   // the only path may be a folder, or a list
 	password     string
 	passwordPath string
 }
 
+// storeAt is a keystore in what may be a file, a list of files or a folder.
+func storeAt(path, password, passwordPath string) pathList {
+	return pathList{paths: []string{path}, split: true, password: password, passwordPath: passwordPath}
+}
+
+// storeIn is a keystore that is at hand.
+func storeIn(data []byte, password, passwordPath string) pathList {
+	return pathList{data: data, password: password, passwordPath: passwordPath}
+}
+
+// content reads and opens the keystore.
+func (l pathList) content() (*Content, error) {
+	files, err := l.read()
+	if err != nil {
+		return nil, err
+	}
+	return l.open(files)
+}
+
+// open opens the keystore in what read has returned.
+func (l pathList) open(files [][]byte) (*Content, error) {
+	password := l.password
+	if l.passwordPath != "" {
+		password = string(files[len(files)-1])
+		files = files[:len(files)-1]
+	}
+	return open(password, files...)
+}
+
 // read returns the content of the files, that of the password's at the end.
 func (l pathList) read() (files [][]byte, err error) {
+	if l.data != nil {
+		files = append(files, l.data)
+	}
 	for _, path := range l.expand() {
 		data, err := readFile(path)
 		if err != nil {
@@ -137,13 +171,30 @@ func exists(path string) bool {
 func (l pathList) String() string {
 	var names []string
 	for _, path := range l.paths {
-		if looksLikePath(path) || exists(path) {
+		if Shown(path) {
 			names = append(names, fmt.Sprintf("%q", path))
 		} else {
 			names = append(names, redact.Hidden)
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// Shown reports whether path may be printed: whatever stands where a path
+// belongs may be a password.
+func Shown(path string) bool { return looksLikePath(path) || exists(path) }
+
+// KeyFiles returns the files of a path that [StoreFile] takes, without those
+// that hold nothing but certificates.
+func KeyFiles(path string) []string {
+	files := storeAt(path, "", "").expand()
+	if len(files) == 1 {
+		return files
+	}
+	return slices.DeleteFunc(files, func(file string) bool {
+		data, err := readFile(file)
+		return err != nil || !isPEM(data)
+	})
 }
 
 // contentOf says what to use for content that was given as a path; empty for

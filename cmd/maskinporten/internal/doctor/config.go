@@ -16,6 +16,7 @@ import (
 // configured is what the variables say, as far as it could be read.
 type configured struct {
 	config      maskinporten.Config      // if all is well
+	keystore    error                    // what the library says of the keystore; nil if it loads
 	environment maskinporten.Environment // if that is known
 	wellKnown   string                   // where its metadata is; empty if nobody knows
 }
@@ -48,7 +49,8 @@ func (x *examination) config(ctx context.Context) Step {
 
 	config, err := maskinporten.ConfigFromEnv()
 	c.config = config
-	problems := configProblems(err)
+	problems, keystore := configProblems(err)
+	c.keystore = keystore
 	if os.Getenv("MASKINPORTEN_SCOPES") != "" {
 		if _, err := maskinporten.RequestFromEnv(); err != nil {
 			problems = append(problems, clean(err))
@@ -70,10 +72,10 @@ func (x *examination) config(ctx context.Context) Step {
 }
 
 // configProblems are the parts of an error of ConfigFromEnv that are about the
-// variables, and not about the keystore that they name.
-func configProblems(err error) (problems []string) {
+// variables, and the one about the keystore that they name.
+func configProblems(err error) (problems []string, keystore error) {
 	if err == nil {
-		return nil
+		return nil, nil
 	}
 	errs := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -81,11 +83,13 @@ func configProblems(err error) (problems []string) {
 	}
 	for _, err := range errs {
 		var field *maskinporten.FieldError
-		if !errors.As(err, &field) || !ofKeystore(field) {
+		if errors.As(err, &field) && ofKeystore(field) {
+			keystore = errors.Unwrap(field)
+		} else {
 			problems = append(problems, clean(err))
 		}
 	}
-	return problems
+	return problems, keystore
 }
 
 // ofKeystore reports whether e is about what is in a keystore, or about its

@@ -51,7 +51,7 @@ func (x *examination) keystore(context.Context) Step {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(fmt.Sprintf("%s: there is no such file (%s)", source, clean(err)), "Give the path of the virksomhetssertifikat's .p12 file, as this process sees it: in a container, look at what is mounted.")
 	case errors.Is(err, fs.ErrPermission):
-		return fail(fmt.Sprintf("%s: this user may not read it", source), "Let the user that the program runs as read the file, and nobody else.")
+		return fail(fmt.Sprintf("%s: this user may not read it (%s)", source, clean(err)), "Let the user that the program runs as read the file, and nobody else.")
 	case errors.Is(err, keystore.ErrWrongPassword) && !hasPassword && passwordFile == "":
 		return fail(source+" does not open without a password", "Set MASKINPORTEN_KEYSTORE_PASSWORD or MASKINPORTEN_KEYSTORE_PASSWORD_FILE, or give --password-file.")
 	case errors.Is(err, keystore.ErrWrongPassword):
@@ -60,6 +60,9 @@ func (x *examination) keystore(context.Context) Step {
 			origin = "MASKINPORTEN_KEYSTORE_PASSWORD"
 		}
 		return fail(fmt.Sprintf("%s: the password in %s is wrong", source, origin), "Look for a line break, a space or quotation marks that came along with the password, and whether it belongs to this file: each of the issuer's files may have its own.")
+	case errors.Is(err, keystore.ErrNotKeystore) && strings.HasPrefix(source, "MASKINPORTEN_") && x.configured.keystore != nil:
+		// The library knows what each variable holds, and what is missing of that.
+		return fail(source+": "+clean(x.configured.keystore), "Set it to the whole content anew, or give the path of a file with it in MASKINPORTEN_KEYSTORE_PATH.")
 	case errors.Is(err, keystore.ErrNotKeystore), errors.Is(err, keystore.ErrUnsupportedEncryption):
 		return fail(source+": "+clean(err), "See `maskinporten inspect` for what the file is, and `maskinporten convert` for what can be made of it.")
 	default:
@@ -77,10 +80,13 @@ func (x *examination) rights(step *Step, details *keystoreDetails) {
 	if runtime.GOOS == "windows" {
 		return // what os.FileMode says there is not who may read
 	}
-	for _, variable := range []string{"MASKINPORTEN_KEYSTORE_PATH", "MASKINPORTEN_KEYSTORE_PASSWORD_FILE"} {
-		path := os.Getenv(variable)
+	var files []string
+	if path := os.Getenv("MASKINPORTEN_KEYSTORE_PATH"); path != "" {
+		files = keystore.KeyFiles(path)
+	}
+	for _, path := range append(files, os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD_FILE")) {
 		info, err := os.Stat(path)
-		if path == "" || err != nil {
+		if err != nil {
 			continue
 		}
 		if details.Rights == "" {
@@ -94,7 +100,8 @@ func (x *examination) rights(step *Step, details *keystoreDetails) {
 	}
 }
 
-// openConfigured opens what the variables name; source is a path or a variable.
+// openConfigured opens what the variables name, by the same code as
+// ConfigFromEnv; source is a path or a variable.
 func openConfigured() (source string, content *keystore.Content, err error) {
 	password := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD")
 	passwordFile := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD_FILE")
@@ -104,14 +111,7 @@ func openConfigured() (source string, content *keystore.Content, err error) {
 	}
 	for _, source := range []string{"MASKINPORTEN_KEYSTORE_BASE64", "MASKINPORTEN_CLIENT_PEM", "MASKINPORTEN_CLIENT_JWK"} {
 		if value := os.Getenv(source); value != "" {
-			if passwordFile != "" {
-				data, err := os.ReadFile(passwordFile)
-				if err != nil {
-					return source, nil, fmt.Errorf("%w: %w", keystore.ErrPasswordFile, err)
-				}
-				password = strings.TrimRight(string(data), "\r\n")
-			}
-			content, err = keystore.Open([]byte(value), password)
+			content, err = keystore.OpenContent([]byte(value), password, passwordFile)
 			return source, content, err
 		}
 	}
@@ -125,10 +125,9 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// shownPath is a path fit to be printed. What is not there and does not look
-// like a path may be a password that stands in its place.
+// shownPath is a path fit to be printed.
 func shownPath(path string) string {
-	if _, err := os.Stat(path); err == nil || len(path) < 300 && strings.ContainsAny(path, `/\.`) && !strings.ContainsAny(path, "\r\n") {
+	if keystore.Shown(path) {
 		return redact.Clean(path, 300)
 	}
 	return redact.Hidden
