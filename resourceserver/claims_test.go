@@ -123,6 +123,7 @@ func TestUnknownDetailsArePassedOver(t *testing.T) {
 		`17`, `null`, `"urn:altinn:systemuser"`, `[]`, `{}`, `{"type":17}`, `{"type":"urn:other","a":1,"A":2}`,
 		`{"type":"urn:altinn:systemuser","systemuser_id":17}`, `{"type":"urn:altinn:systemuser","systemuser_org":"x"}`,
 		`{"type":"urn:altinn:consent","validTo":"tomorrow"}`, `{"type":"urn:altinn:consent","consentRights":"all"}`,
+		`{"type":"urn:altinn:consent","consentRights":[{"action":17}]}`, `{"type":"urn:altinn:consent","consentRights":[{"resource":[{"value":17}]}]}`,
 	} {
 		c, err := UnverifiedClaims(unsignedToken(`{"authorization_details":[` + unknown + `,` + known + `]}`))
 		require.NoError(t, err, unknown)

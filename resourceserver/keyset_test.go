@@ -294,8 +294,12 @@ func TestOutageOfTheKeys(t *testing.T) {
 			synctest.Wait()
 		}
 		require.Equal(t, 3, s.count())
+		time.Sleep(9 * time.Second)
+		require.NoError(t, verify())
+		synctest.Wait()
+		require.Equal(t, 3, s.count(), "they are left alone for ten seconds")
 		s.setSlow(10 * time.Second)
-		time.Sleep(pauseWithKeys)
+		time.Sleep(time.Second)
 		began := time.Now()
 		require.NoError(t, verify())
 		require.Zero(t, time.Since(began), "nobody waits for what has just failed")
@@ -333,7 +337,13 @@ func TestKeySetThatIsNone(t *testing.T) {
 
 func TestBadKeyDoesNotSpoilTheOthers(t *testing.T) {
 	good := jwkOf("k1", &testKey().PublicKey, nil)
+	other := jwkOf("k1", &otherKey().PublicKey, nil)
+	// Nine bytes, of which the last eight are 65537; and bits behind the last byte.
+	long := base64.RawURLEncoding.EncodeToString([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})
+	n := other["n"].(string)
+	loose := n[:len(n)-1] + string(n[len(n)-1]+1)
 	for _, bad := range []object{
+		changed(other, object{"e": long}), changed(other, object{"n": loose}), changed(other, object{"kid": ""}),
 		{"kty": 17}, {"kty": "RSA", "kid": "k1", "n": "!", "e": "AQAB"}, changed(good, object{"use": "enc", "n": "AAAA"}),
 		changed(good, object{"e": "AQABAQABAQ"}), changed(good, object{"kid": nil}), changed(good, object{"KID": "k1", "n": "AAAA"}),
 	} {

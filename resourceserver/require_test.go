@@ -32,6 +32,7 @@ func TestRequire(t *testing.T) {
 		{name: "one of the audiences", audience: []string{"https://a.example", "https://b.example"}, authorization: bearer(object{"aud": []string{"https://c.example", "https://b.example"}}), status: 200},
 		{name: "unrestricted, when that is asked for", audience: []string{"unspecified"}, authorization: bearer(nil), status: 200},
 
+		{name: "several spaces after the scheme", authorization: []string{strings.Replace(bearer(nil)[0], " ", "   ", 1)}, status: 200},
 		{name: "no audience is as unspecified", audience: []string{"unspecified"}, authorization: bearer(object{"aud": nil}), status: 200},
 
 		{name: "no token", status: 401, challenge: realm},
@@ -44,6 +45,7 @@ func TestRequire(t *testing.T) {
 		{name: "a space after the scheme", authorization: []string{"Bearer "}, status: 400, challenge: realm + `, error="invalid_request"`},
 		{name: "two tokens", authorization: []string{"Bearer a b"}, status: 400, challenge: realm + `, error="invalid_request"`},
 		{name: "two tokens with a comma", authorization: []string{"Bearer a, Bearer b"}, status: 400, challenge: realm + `, error="invalid_request"`},
+		{name: "a comma alone", authorization: []string{"Bearer a,b"}, status: 400, challenge: realm + `, error="invalid_request"`},
 		{name: "two headers", authorization: append(bearer(nil), bearer(nil)...), status: 400, challenge: realm + `, error="invalid_request"`},
 		{name: "quotation marks", authorization: []string{`Bearer "a"`}, status: 400, challenge: realm + `, error="invalid_request"`},
 
@@ -52,6 +54,8 @@ func TestRequire(t *testing.T) {
 		{name: "expired", authorization: bearer(object{"exp": 1000}), status: 401, challenge: realm + `, error="invalid_token", error_description="The token has expired"`},
 		{name: "what the token says cannot break out of the quotes", authorization: bearer(object{"iss": "x\", error=\"\r\ny\\"}), status: 401, challenge: realm + `, error="invalid_token", error_description="The token is not valid: its issuer is 'x''`},
 		{name: "another audience", audience: []string{"https://a.example"}, authorization: bearer(object{"aud": "https://b.example"}), status: 401, challenge: realm + `, error="invalid_token"`},
+		{name: "restricted, when only unspecified is taken", audience: []string{"unspecified"}, authorization: bearer(object{"aud": "https://b.example"}), status: 401, challenge: realm + `, error="invalid_token"`},
+		{name: "a letter outside ASCII in what the token says", authorization: bearer(object{"iss": "Å~\x7f"}), status: 401, challenge: realm + `, error="invalid_token", error_description="The token is not valid: its issuer is '~'`},
 		{name: "unrestricted, when it must be restricted", audience: []string{"https://a.example"}, authorization: bearer(nil), status: 401, challenge: realm + `, error="invalid_token"`},
 
 		{name: "no audience, when it must be restricted", audience: []string{"https://a.example"}, authorization: bearer(object{"aud": nil}), status: 401, challenge: realm + `, error="invalid_token"`},
