@@ -55,11 +55,15 @@ func (x *examination) keystore(context.Context) Step {
 	case errors.Is(err, keystore.ErrWrongPassword) && !hasPassword && passwordFile == "":
 		return fail(source+" does not open without a password", "Set MASKINPORTEN_KEYSTORE_PASSWORD or MASKINPORTEN_KEYSTORE_PASSWORD_FILE, or give --password-file.")
 	case errors.Is(err, keystore.ErrWrongPassword):
+		remedy := "Look for a line break, a space or quotation marks that came along with the password, and whether it belongs to this file: each of the issuer's files may have its own."
+		if password := os.Getenv("MASKINPORTEN_KEYSTORE_PASSWORD"); strings.Trim(password, `"'`) != password {
+			remedy = "Take away the quotation marks around the password: docker's --env-file keeps them."
+		}
 		origin := passwordFile
 		if origin == "" {
 			origin = "MASKINPORTEN_KEYSTORE_PASSWORD"
 		}
-		return fail(fmt.Sprintf("%s: the password in %s is wrong", source, origin), "Look for a line break, a space or quotation marks that came along with the password, and whether it belongs to this file: each of the issuer's files may have its own.")
+		return fail(fmt.Sprintf("%s: the password in %s is wrong", source, origin), remedy)
 	case errors.Is(err, keystore.ErrNotKeystore) && strings.HasPrefix(source, "MASKINPORTEN_") && x.configured.keystore != nil:
 		// The library knows what each variable holds, and what is missing of that.
 		return fail(source+": "+clean(x.configured.keystore), "Set it to the whole content anew, or give the path of a file with it in MASKINPORTEN_KEYSTORE_PATH.")

@@ -97,6 +97,7 @@ func (f Flags) Load(readPassword func() (string, error)) (*Settings, error) {
 			s.Origin[name] = "environment"
 		}
 	}
+	s.Notes = quotedInEnvironment()
 	if f.EnvFile != "" {
 		if err := s.loadFile(f.EnvFile); err != nil {
 			return nil, err
@@ -106,7 +107,9 @@ func (f Flags) Load(readPassword func() (string, error)) (*Settings, error) {
 		return nil, err
 	}
 	if s.WellKnown == "" && os.Getenv(varEnvironment) == "" && os.Getenv(varIssuer) == "" && os.Getenv(varTokenURL) == "" {
-		s.WellKnown = os.Getenv(varWellKnown)
+		if url := os.Getenv(varWellKnown); !inQuotationMarks(url) { // those the library points out
+			s.WellKnown = url
+		}
 	}
 	return s, nil
 }
@@ -116,7 +119,7 @@ func (s *Settings) loadFile(path string) error {
 	if err != nil {
 		return err
 	}
-	s.Notes = notes
+	s.Notes = append(s.Notes, notes...)
 	for name, value := range variables {
 		s.set(name, value, "env file")
 	}
