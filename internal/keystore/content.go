@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -152,7 +153,7 @@ func (c *Content) add(cert certificate) {
 func isPEM(data []byte) bool {
 	for range maxUnwrapped + 1 {
 		if looksLikePEM(data) {
-			return strings.Contains(upperASCII(string(p12.DecodeText(data))), "PRIVATE KEY-")
+			return strings.Contains(upperASCII(plainText(data)), "KEY-")
 		}
 		inner, ok := unwrapped(data)
 		if !ok {
@@ -181,8 +182,12 @@ func isJWK(data []byte) bool {
 	return false
 }
 
-// unwrapped takes base64, a data URI or a key vault's answer off.
+// unwrapped takes base64, a JSON string, a data URI or a key vault's answer off.
 func unwrapped(data []byte) (inner []byte, ok bool) {
+	var quoted string
+	if json.Unmarshal(p12.DecodeText(data), &quoted) == nil && strings.ContainsAny(quoted, "{\"") {
+		return []byte(quoted), true // JSON in a JSON string
+	}
 	text := bytes.Trim(p12.DecodeText(data), " \t\r\n\"'")
 	if inner, ok := p12.Enveloped(text); ok {
 		text = inner

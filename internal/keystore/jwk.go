@@ -31,6 +31,7 @@ type jwk struct {
 	Kid json.RawMessage `json:"kid"`
 	Use string          `json:"use"`
 	Alg string          `json:"alg"`
+	Ops json.RawMessage `json:"key_ops"`
 	Exp json.RawMessage `json:"exp"`
 	N   base64URL       `json:"n"`
 	E   base64URL       `json:"e"`
@@ -95,7 +96,7 @@ func readJWKs(data []byte) ([]jwk, error) {
 		// What is in it stays out of the error: it may be the key all the same.
 		inner, ok := unwrapped(text)
 		if !ok {
-			return nil, fmt.Errorf("%w: the JWK is neither JSON nor base64 of it%s", ErrNotKeystore, nameNotContent(data))
+			return nil, fmt.Errorf("%w: %s", ErrNotKeystore, notJWK(text, data))
 		}
 		text = bytes.TrimSpace(inner)
 	}
@@ -110,6 +111,21 @@ func readJWKs(data []byte) ([]jwk, error) {
 		return []jwk{set.jwk}, nil
 	}
 	return set.Keys, nil
+}
+
+// notJWK says what is in the place of a JWK.
+func notJWK(text, data []byte) string {
+	switch what := p12.Describe(data); {
+	case len(text) == 0:
+		return "the JWK is empty"
+	case looksLikePEM(text):
+		return "it is PEM: load it with LoadPEM"
+	case what != "":
+		return "it is " + what + ", not a JWK"
+	case text[0] == '[':
+		return "it is a JSON array: give the object in it, or a set, which has the array as its keys"
+	}
+	return "the JWK is neither JSON nor base64 of it" + nameNotContent(data)
 }
 
 // pickJWK returns the private RSA key of a set. Public halves, the same key
@@ -174,6 +190,10 @@ func (k *jwk) expires() time.Time {
 func (k *jwk) notes() (notes []string) {
 	if k.Use != "" && k.Use != "sig" {
 		notes = append(notes, fmt.Sprintf("the JWK's use is %s, not sig: Maskinporten takes keys for signing only", quoted(k.Use)))
+	}
+	var ops []string
+	if json.Unmarshal(k.Ops, &ops) == nil && len(ops) > 0 && !slices.Contains(ops, "sign") {
+		notes = append(notes, "the JWK's key_ops do not have sign: Maskinporten takes keys for signing only")
 	}
 	if k.Alg != "" && k.Alg != "RS256" {
 		notes = append(notes, fmt.Sprintf("the JWK's alg is %s, and grants are signed with RS256: it has to be registered for that", quoted(k.Alg)))

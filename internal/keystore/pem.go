@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (p *pemContent) read(data []byte, wrappings int) error {
 			encrypted = decryption(legacyCipher(b.headers), true)
 			return nil
 		}
-		if what := p12.Describe(b.der); b.label == "ENCRYPTED PRIVATE KEY" || what == p12.EncryptedKey && strings.HasSuffix(b.label, "PRIVATE KEY") {
+		if what := p12.Describe(b.der); b.label == "ENCRYPTED PRIVATE KEY" || what == p12.EncryptedKey && strings.HasSuffix(b.label, "KEY") && !strings.Contains(b.label, "PUBLIC") {
 			encrypted = decryption(legacyAlgorithm(b.der), false)
 			return nil
 		}
@@ -117,6 +118,18 @@ func (p *pemContent) block(b pemBlock) error {
 		return p.key(b.der)
 	case "PKCS7", "PKCS #7 SIGNED DATA", "CMS":
 		return p.pkcs7(b.der)
+	}
+	// Under a label that nobody else writes it is what it is, all the same.
+	if _, err := x509.ParseCertificate(b.der); err == nil {
+		return p.certificate(b.der)
+	}
+	switch {
+	case what == p12.PKCS7:
+		return p.pkcs7(b.der)
+	case what == p12.PrivateKey && strings.HasSuffix(b.label, "KEY") && !strings.Contains(b.label, "PUBLIC"):
+		return p.key(b.der)
+	}
+	switch b.label {
 	case "OPENSSH PRIVATE KEY":
 		p.hint = ", only one in OpenSSH's format: convert it with `ssh-keygen -p -m PKCS8 -f key.pem`"
 	case "PUBLIC KEY", "RSA PUBLIC KEY":
@@ -149,6 +162,9 @@ func (p *pemContent) readOther(data []byte, wrappings int) error {
 			p.blocks--
 			return p.read(inner, wrappings-1)
 		}
+		if isJWK(data) {
+			return fmt.Errorf("%w: it is JSON: load a JWK with LoadJWK", ErrNotKeystore)
+		}
 		return fmt.Errorf("%w: there is no PEM block in it%s", ErrNotKeystore, nameNotContent(data))
 	}
 	if err != nil {
@@ -157,10 +173,12 @@ func (p *pemContent) readOther(data []byte, wrappings int) error {
 	return nil
 }
 
+// certificate takes a certificate, and those that were joined to it. A TRUSTED
+// CERTIFICATE has openssl's own notes after it, which are passed over.
 func (p *pemContent) certificate(der []byte) error {
-	// A TRUSTED CERTIFICATE has openssl's own notes after it.
 	var raw asn1.RawValue
-	if _, err := asn1.Unmarshal(der, &raw); err == nil {
+	rest, err := asn1.Unmarshal(der, &raw)
+	if err == nil {
 		der = raw.FullBytes
 	}
 	cert, err := parseCertificate(der)
@@ -168,6 +186,9 @@ func (p *pemContent) certificate(der []byte) error {
 		return err
 	}
 	p.add(cert)
+	if _, err := asn1.Unmarshal(rest, &raw); err == nil && p12.Describe(raw.FullBytes) == p12.Certificate {
+		return p.certificate(rest)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/maskinporten-go/maskinporten/internal/p12"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
@@ -66,7 +67,7 @@ func marker(upper, kind string) (label, after string) {
 	if end <= 0 {
 		return "?", rest
 	}
-	return strings.TrimSpace(rest[:end]), rest[end:]
+	return strings.Join(strings.Fields(rest[:end]), " "), rest[end:]
 }
 
 // decodeBlock decodes what stands between two markers.
@@ -77,7 +78,7 @@ func decodeBlock(label, body string) (b pemBlock, ok bool) {
 	}
 	body = strings.Map(func(c rune) rune {
 		switch c {
-		case ' ', '\t', '\r', '\n', '\v', '\f', '"', '\'', '\u00a0', '-':
+		case ' ', '\t', '\r', '\n', '\v', '\f', '"', '\'', '-':
 			return -1
 		}
 		return c
@@ -104,9 +105,29 @@ func cutHeaders(body string) (headers, rest string) {
 // encrypted reports whether b is a key as OpenSSL encrypted it before PKCS#8.
 func (b pemBlock) encrypted() bool { return strings.Contains(b.headers, "DEK-Info:") }
 
+// plainText returns data as text without byte order marks, whose dashes and
+// blanks are those of the keyboard: a word processor makes others of them.
+func plainText(data []byte) string {
+	text := string(p12.DecodeText(data))
+	if !strings.ContainsFunc(text, func(c rune) bool { return c > unicode.MaxASCII }) {
+		return text
+	}
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '\ufeff':
+			return -1
+		case unicode.Is(unicode.Pd, c):
+			return '-'
+		case unicode.Is(unicode.Zs, c):
+			return ' '
+		}
+		return c
+	}, text)
+}
+
 // pemText returns data as text whose line breaks and letters are ordinary.
 func pemText(data []byte) string {
-	text := strings.ReplaceAll(string(p12.DecodeText(data)), "\ufeff", "")
+	text := plainText(data)
 	if strings.Contains(text, `\`) {
 		// Two characters for each line break, as JSON and environment files have
 		// them, and four where that was put into JSON once more.
@@ -128,5 +149,5 @@ func upperASCII(s string) string {
 
 // looksLikePEM reports whether there is the beginning of a block in data.
 func looksLikePEM(data []byte) bool {
-	return strings.Contains(upperASCII(string(p12.DecodeText(data))), "-BEGIN ")
+	return strings.Contains(upperASCII(plainText(data)), "-BEGIN ")
 }
