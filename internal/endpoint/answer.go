@@ -253,10 +253,12 @@ func firstOf(array json.RawMessage) json.RawMessage {
 }
 
 // isStatusText reports whether s is the words of an HTTP status, such as "Not
-// Found". Maskinporten's own code "forbidden" is none.
+// Found", which some write NOT_FOUND. Maskinporten's own code "forbidden" is none.
 func isStatusText(s string) bool {
+	words := strings.ReplaceAll(strings.TrimSpace(s), "_", " ")
 	for status := 400; status < 600; status++ {
-		if s != "" && s == http.StatusText(status) {
+		text := http.StatusText(status)
+		if s != "" && s == text || strings.Contains(words, " ") && strings.EqualFold(words, text) {
 			return true
 		}
 	}

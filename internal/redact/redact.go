@@ -5,6 +5,7 @@
 package redact
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 	"unicode"
@@ -113,9 +114,10 @@ func Persons(s string) string {
 	})
 }
 
-// personLike takes in whole words, so that it finds no part of one.
+// personLike takes in whole words, so that it finds no part of one; an escape of
+// a URL and the name of such a number are words of their own.
 var (
-	personLike = regexp.MustCompile(`[0-9]{2}[ .]?[0-9]{2}[ .]?[0-9]{2}[ .\p{Pd}]{0,3}[0-9]{3} ?[0-9]{2}(?:[\pL\pN]+)?|[\pL\pN]+`)
+	personLike = regexp.MustCompile(`%[0-9A-Fa-f]{2}|(?i:fnr|pid|ssn|f[oø]dselsnummer|personnummer)|[0-9]{2}[ .]?[0-9]{2}[ .]?[0-9]{2}[ .\p{Pd}]{0,3}[0-9]{3} ?[0-9]{2}(?:[\pL\pN]+)?|[\pL\pN]+`)
 	separators = regexp.MustCompile(`[ .\p{Pd}]`)
 )
 
@@ -124,6 +126,8 @@ func isPerson(s string) bool {
 }
 
 var (
+	// unseen is what a browser does not show, and the title can stand behind.
+	unseen    = regexp.MustCompile(`(?is)<style\b.*?</style\s*>|<script\b.*?</script\s*>|<!--.*?-->`)
 	htmlTitle = regexp.MustCompile(`(?is)<title\b[^>]*>(.*?)</title>`)
 	tag       = regexp.MustCompile(`<[^>]*>`)
 )
@@ -132,24 +136,32 @@ var (
 // title, or the first words of a page without one. It is as clean as what
 // [Clean] returns.
 func FirstLine(body []byte, secrets ...string) string {
+	const maxLine = 200
+	if bytes.ContainsRune(body, '<') {
+		body = unseen.ReplaceAll(body[:min(len(body), maxPage)], nil)
+	}
 	for line := range strings.Lines(string(body)) {
 		if line = OneLine(line); line == "" {
 			continue
 		}
-		if m := htmlTitle.FindSubmatch(body); m != nil && !strings.Contains(line, OneLine(string(m[1]))) {
-			line += " … " + string(m[1])
-		} else if m == nil && tag.ReplaceAllString(line, "") == "" {
+		m := htmlTitle.FindSubmatch(body)
+		switch {
+		case m != nil && !strings.Contains(Cut(line, maxLine), OneLine(string(m[1]))):
+			line = Cut(line, maxLine/2) + " … " + string(m[1])
+		case m == nil && tag.ReplaceAllString(line, "") == "":
 			line += " " + firstWords(body)
 		}
-		return Clean(line, 200, secrets...)
+		return Clean(line, maxLine, secrets...)
 	}
 	return ""
 }
 
+// maxPage is how much of a page is looked through.
+const maxPage = 64 << 10
+
 // firstWords returns the first line of a page that is not only tags.
 func firstWords(page []byte) string {
-	const enough = 64 << 10
-	text := tag.ReplaceAllString(string(page[:min(len(page), enough)]), "")
+	text := tag.ReplaceAllString(string(page[:min(len(page), maxPage)]), "")
 	for line := range strings.Lines(text) {
 		if line = OneLine(line); line != "" {
 			return "… " + line

@@ -36,6 +36,8 @@ func TestClean(t *testing.T) {
 		{"an organisation", "nine digits are public", "0192:974760673", "0192:974760673", 40, nil},
 		{"a longer number", "a support id", "123456789012", "123456789012", 40, nil},
 		{"digits in a trace id", "hexadecimal", "a12345678901f 12345678901f", "a12345678901f 12345678901f", 40, nil},
+		{"a person in a URL", "an escape is no part of the number", "urn%3Ano%3A12345678901%2F1", "urn%3Ano%3A[hidden]%2F1", 40, nil},
+		{"a person behind the number's name", "as a log line has it", "fnr12345678901 PID12345678901", "fnr[hidden] PID[hidden]", 40, nil},
 		{"an address", "eleven digits, and dots", "139.105.36.164", "139.105.36.164", 40, nil},
 		{"two numbers", "not six and five digits", "HTTP 400 12345678", "HTTP 400 12345678", 40, nil},
 		{"longer groups", "six and more than five digits", "123456 789012", "123456 789012", 40, nil},
@@ -50,4 +52,12 @@ func TestFirstLine(t *testing.T) {
 	assert.Equal(t, "<html> … Request Rejected", FirstLine([]byte("\n \n<html>\n<title>Request Rejected</title>")), "a page says whose it is in its title")
 	assert.Equal(t, "<html><title>Gone</title>", FirstLine([]byte("<html><title>Gone</title>\nmore")), "the title is not said twice")
 	assert.Empty(t, FirstLine([]byte(" \n\t")))
+
+	style := "<style>" + strings.Repeat("a{color:red}", 40) + "</style>"
+	assert.Equal(t, "<html><title>Avvist</title>", FirstLine([]byte("<html>"+style+"<title>Avvist</title>")), "a page on one line has its style before the title")
+	assert.Equal(t, "<html> … Blocked", FirstLine([]byte("<html>\n<script>\nvar x\n</script>\nBlocked")), "a script says nothing")
+	assert.Equal(t, "<html> … Blocked", FirstLine([]byte("<html>\n<!--\n a licence\n-->\nBlocked")), "nor does a comment")
+	meta := strings.Repeat(`<meta name="x" content="y">`, 20)
+	assert.Contains(t, FirstLine([]byte("<html>"+meta+"<title>Avvist</title>")), "… Avvist", "whatever stands before it")
+	assert.Equal(t, "a < b", FirstLine([]byte("a < b")))
 }
