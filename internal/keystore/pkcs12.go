@@ -72,7 +72,11 @@ func openPKCS12(data []byte, password string) (*Content, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %v%s", ErrNotKeystore, err, nameNotContent(data))
 	case len(store.Keys) == 0:
-		return nil, fmt.Errorf("%w in the PKCS#12 file: it holds %d certificates; export it again together with the key", ErrNoKey, len(store.Certificates))
+		held := fmt.Sprintf("%d certificates", len(store.Certificates))
+		if len(store.Certificates) == 1 {
+			held = "one certificate"
+		}
+		return nil, fmt.Errorf("%w in the PKCS#12 file: it holds %s; export it again together with the key", ErrNoKey, held)
 	}
 	c := &Content{budget: budget, remedy: "; take one by its name with LoadPKCS12Key"}
 	for _, stored := range store.Certificates {
