@@ -42,6 +42,7 @@ type tool struct {
 // run carries out a command line and returns the exit status.
 func run(ctx context.Context, args []string) int {
 	t := &tool{console: console.New()}
+	console.Interrupted = ctx.Done()
 	root := t.root()
 	root.SetArgs(args)
 	started := false
@@ -52,6 +53,10 @@ func run(ctx context.Context, args []string) int {
 	}
 	cmd, err := root.ExecuteContextC(ctx)
 	var silent exitError
+	if failed := t.console.Failed(); failed != nil && !errors.Is(err, failed) {
+		t.console.Note("the output is not whole: %v", failed)
+		return exitLocal
+	}
 	switch {
 	case err == nil:
 		return exitDone

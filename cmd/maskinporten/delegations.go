@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
 // customers is what `delegations` is asked for.
@@ -111,6 +114,9 @@ func (t *tool) delegations(ctx context.Context, orgs []string, c customers) erro
 	if len(scopes) == 0 {
 		return errors.New("no scope is configured: give --scope, or set MASKINPORTEN_SCOPES")
 	}
+	if cutOff(c.resume) {
+		t.console.Print("")
+	}
 	run := &delegationRun{tool: t, client: client, resource: settings.Resource, total: len(orgs) * len(scopes)}
 	return run.all(ctx, orgs, scopes, before, c.parallel)
 }
@@ -121,6 +127,7 @@ type delegationRun struct {
 	client   *maskinporten.Client
 	resource string
 	total    int
+	abort    func()
 
 	mu      sync.Mutex
 	done    int
@@ -132,6 +139,7 @@ type delegationRun struct {
 func (r *delegationRun) all(ctx context.Context, orgs, scopes []string, before map[answeredKey]string, parallel int) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	r.abort = stop
 	slots := make(chan struct{}, parallel)
 	var workers sync.WaitGroup
 	seen := make(map[answeredKey]bool)
@@ -141,7 +149,7 @@ func (r *delegationRun) all(ctx context.Context, orgs, scopes []string, before m
 			key := answeredKey{number, scope}
 			switch {
 			case err != nil:
-				r.report(answered{ConsumerOrg: org, Scope: scope, Result: failed, Error: clean(err)}, exitLocal)
+				r.report(answered{ConsumerOrg: redact.Clean(org, 40), Scope: scope, Result: failed, Error: clean(err)}, exitLocal)
 				continue
 			case seen[key]:
 				r.skip("")
@@ -225,6 +233,9 @@ func (r *delegationRun) report(a answered, status int) {
 	r.summary.count(a.Result)
 	r.status = max(r.status, status)
 	r.progress()
+	if r.console.Failed() != nil {
+		r.abort() // nobody would learn of the others
+	}
 }
 
 func (r *delegationRun) skip(result string) {
@@ -296,7 +307,36 @@ func readCustomers(path string) (orgs []string, err error) {
 			orgs = append(orgs, strings.Trim(strings.TrimSpace(first[0]), `"`))
 		}
 	}
+	if len(orgs) > 0 && !slices.ContainsFunc(orgs, looksLikeCustomer) {
+		// What stands in it is not shown: it may be a key.
+		return nil, fmt.Errorf("%s is no list of customers: no line begins with an organisation number", path)
+	}
 	return orgs, nil
+}
+
+// looksLikeCustomer reports whether org is a number, if perhaps not a right one.
+func looksLikeCustomer(org string) bool {
+	return org != "" && !strings.ContainsFunc(org, func(r rune) bool { return !strings.ContainsRune("0123456789 .:", r) })
+}
+
+// cutOff reports whether output goes on in the file of before, whose last line
+// was cut off: what follows is a line of its own.
+func cutOff(path string) bool {
+	before, err := os.Stat(path)
+	if path == "" || err != nil {
+		return false
+	}
+	if out, err := os.Stdout.Stat(); err != nil || !os.SameFile(before, out) || before.Size() == 0 {
+		return false
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	last := make([]byte, 1)
+	_, err = file.ReadAt(last, before.Size()-1)
+	return err == nil && last[0] != '\n'
 }
 
 // maxCustomers bounds a list of customers and the output of a run.

@@ -59,7 +59,7 @@ It takes what Maskinporten is known to take although Digdir's pages do not allow
 func (t *tool) fake(ctx context.Context, f fakeServer) error {
 	listener, err := net.Listen("tcp", f.listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("--listen: %v", err) // not wrapped: it is this machine that is in the way
 	}
 	defer listener.Close()
 	url, host, err := f.address(listener.Addr())

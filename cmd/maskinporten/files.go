@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/maskinporten-go/maskinporten/cmd/maskinporten/internal/console"
 )
 
 // writeSecret writes a file that only its owner can read, whole or not at all.
@@ -22,6 +24,10 @@ func writeSecret(path string, content []byte, over bool) error {
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".maskinporten-*") // with 0600
 	if err != nil {
+		var of *fs.PathError // names the temporary file, which says nothing to anybody
+		if errors.As(err, &of) {
+			err = fmt.Errorf("a file in the folder of %s cannot be made: %w", path, of.Err)
+		}
 		return err
 	}
 	defer os.Remove(temporary.Name())
@@ -61,7 +67,7 @@ func readBounded(path string, n int64) ([]byte, error) {
 		defer file.Close()
 		in = file
 	}
-	data, err := io.ReadAll(io.LimitReader(in, n+1))
+	data, err := console.Interruptible(func() ([]byte, error) { return io.ReadAll(io.LimitReader(in, n+1)) })
 	if err == nil && int64(len(data)) > n {
 		err = fmt.Errorf("%s: over %d bytes are too many", path, n)
 	}

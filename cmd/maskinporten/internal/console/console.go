@@ -5,6 +5,7 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,20 @@ type Console struct {
 	colour, outTerminal, errTerminal bool
 
 	progress bool // there is one to be taken away
+	failed   error
+}
+
+// Failed returns why something of the result could not be written, such as that
+// the disk is full; nil if all was.
+func (c *Console) Failed() error { return c.failed }
+
+// write writes a part of the result.
+func (c *Console) write(data []byte) error {
+	_, err := c.Out.Write(data)
+	if err != nil && c.failed == nil {
+		c.failed = err
+	}
+	return err
 }
 
 // New is the console of this process. Its locale and NO_COLOR
@@ -66,7 +81,7 @@ func (c *Console) Terminal() bool { return c.outTerminal && !c.JSON }
 
 // Print prints a line of text to Out.
 func (c *Console) Print(format string, args ...any) {
-	io.WriteString(c.Out, c.fit(fmt.Sprintf(format, args...))+"\n")
+	c.write([]byte(c.fit(fmt.Sprintf(format, args...)) + "\n"))
 }
 
 // Note prints a line to Err.
@@ -83,8 +98,7 @@ func (c *Console) Object(v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
-	_, err := c.Out.Write(c.fitJSON(b.Bytes()))
-	return err
+	return c.write(c.fitJSON(b.Bytes()))
 }
 
 // Line prints v to Out as JSON on one line.
@@ -95,8 +109,7 @@ func (c *Console) Line(v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
-	_, err := c.Out.Write(c.fitJSON(b.Bytes()))
-	return err
+	return c.write(c.fitJSON(b.Bytes()))
 }
 
 // Progress shows how far long work has come, on a terminal and nowhere else.
@@ -116,13 +129,43 @@ func (c *Console) ReadPassword() (string, error) {
 	stdin := int(os.Stdin.Fd())
 	if term.IsTerminal(stdin) {
 		fmt.Fprint(c.Err, "Password: ")
-		password, err := term.ReadPassword(stdin)
+		shown, _ := term.GetState(stdin)
+		password, err := Interruptible(func() ([]byte, error) { return term.ReadPassword(stdin) })
+		if errors.Is(err, errInterrupted) && shown != nil {
+			term.Restore(stdin, shown)
+		}
 		fmt.Fprintln(c.Err)
 		return string(password), err
 	}
 	// As in a password's file: a line break at its end does not count.
-	data, err := io.ReadAll(io.LimitReader(os.Stdin, 1<<20))
+	data, err := Interruptible(func() ([]byte, error) { return io.ReadAll(io.LimitReader(os.Stdin, 1<<20)) })
 	return strings.TrimRight(string(data), "\r\n"), err
+}
+
+// Interrupted is closed when this process is told to end; nil if that ends it
+// anyway.
+var Interrupted <-chan struct{}
+
+var errInterrupted = errors.New("interrupted")
+
+// Interruptible returns what read does, or an error as soon as the process is
+// told to end: nothing else ends a read from a terminal or a pipe.
+func Interruptible(read func() ([]byte, error)) ([]byte, error) {
+	type outcome struct {
+		data []byte
+		err  error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		data, err := read()
+		done <- outcome{data, err}
+	}()
+	select {
+	case o := <-done:
+		return o.data, o.err
+	case <-Interrupted:
+		return nil, errInterrupted
+	}
 }
 
 // Confirm asks a question on a terminal, and reports whether the answer was yes.

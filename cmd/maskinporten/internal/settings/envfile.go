@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -19,16 +20,17 @@ const maxEnvFile = 4 << 20
 //
 // Notes say what is probably not meant, such as quotation marks.
 func readEnvFile(path string) (variables map[string]string, notes []string, err error) {
-	info, err := os.Stat(path)
+	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("--env-file: %w", err)
 	}
-	if info.Size() > maxEnvFile {
-		return nil, nil, fmt.Errorf("%s: %d bytes are too many for a file of variables", path, info.Size())
-	}
-	data, err := os.ReadFile(path)
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxEnvFile+1))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("--env-file: %w", err)
+	}
+	if len(data) > maxEnvFile {
+		return nil, nil, fmt.Errorf("%s: over %d bytes are too many for a file of variables", path, maxEnvFile)
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	variables = make(map[string]string)
