@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,13 +35,20 @@ type host struct{ name, port string }
 // parseHost reads host or host:port.
 func parseHost(s string) (host, error) {
 	fail := func() (host, error) {
-		return host{}, invalid("hosts", fmt.Sprintf("%q is not a host: give api.example.no or api.example.no:8443, without scheme, path or wildcard, in ASCII%s", redact.Cut(redact.Secrets(s), 100), whiteSpaceHint(s)))
+		shown := strconv.Quote(redact.Cut(redact.Secrets(s), 100))
+		if strings.Contains(s, "@") {
+			shown = redact.Hidden // a password may stand before it
+		}
+		return host{}, invalid("hosts", fmt.Sprintf("%s is not a host: give api.example.no or api.example.no:8443, without scheme, path or wildcard, in ASCII%s", shown, whiteSpaceHint(s)))
 	}
 	if ip := net.ParseIP(strings.Trim(s, "[]")); ip != nil {
 		return host{name: strings.Trim(s, "[]")}, nil
 	}
 	u, err := url.Parse("//" + s)
-	if err != nil || u.Host != s || u.Hostname() == "" || u.User != nil || !visibleASCII(s) || strings.HasSuffix(s, ":") || strings.ContainsAny(s, "*%") {
+	if err != nil || u.Host != s || u.Hostname() == "" || u.User != nil || !visibleASCII(s) || strings.HasSuffix(s, ":") || strings.ContainsAny(s, "*%") || strings.HasPrefix(s, ".") {
+		return fail()
+	}
+	if port, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || port < 1 || port > 65535) {
 		return fail()
 	}
 	return host{name: u.Hostname(), port: u.Port()}, nil
@@ -203,7 +211,7 @@ func (t *Transport) problem(req *http.Request) string {
 		return "this transport was made for " + t.names() + " over https; make one for that host if it may have a token"
 	}
 	if !t.allowedTarget(req) {
-		return "the request line would name another server than the URL does (CONNECT, URL.Opaque or a path that does not begin with a slash); a gateway goes by that"
+		return "the request line would name another server than the URL does (CONNECT, URL.Opaque, a path that does not begin with a slash or a blank in the query); a gateway goes by that"
 	}
 	return ""
 }
@@ -259,12 +267,15 @@ func (t *Transport) allowedTarget(req *http.Request) bool {
 	if req.Method == http.MethodConnect && u.Path == "" {
 		return false // net/http writes a host
 	}
+	if strings.Contains(u.RawQuery, " ") {
+		return false // a request line has three words, and some servers read more
+	}
 	if u.Opaque == "" && (u.Path == "" || u.Path[0] == '/') && (u.RawPath == "" || u.RawPath[0] == '/') {
 		return true
 	}
 	target := u.RequestURI()
 	if strings.Contains(target, " ") {
-		return false // a request line has three words, and some servers read more
+		return false
 	}
 	if target[0] == '/' || target == "*" {
 		return true

@@ -92,9 +92,11 @@ func TestTransportRefusesBadHosts(t *testing.T) {
 	_, err := c.Transport(Request{Scope: "s"}, nil)
 	var field *FieldError
 	require.ErrorAs(t, err, &field)
-	for _, host := range []string{"", " ", "https://api.example.no", "api.example.no/v1", "*.example.no", "user@api.example.no", "api.example.no:", "api.example.no:x", "årsregnskap.no", "a b", "api.example.no?x", "%61pi.example.no"} {
+	for _, host := range []string{"", " ", "https://api.example.no", "api.example.no/v1", "*.example.no", "user@api.example.no", "api.example.no:", "api.example.no:x", "årsregnskap.no", "a b", "api.example.no?x", "%61pi.example.no",
+		".example.no", "api.example.no:0", "api.example.no:65536", "api.example.no:99999999999999999999", "user:hemmelig@api.example.no"} {
 		_, err := c.Transport(Request{Scope: "s"}, nil, host)
 		require.ErrorAs(t, err, &field, "%q", host)
+		require.NotContains(t, err.Error(), "hemmelig")
 	}
 }
 

@@ -50,6 +50,10 @@ func TestTokenGoesByTheRequestTarget(t *testing.T) {
 		{"opaque: the named host in other letters", func(r *http.Request) { r.URL.Opaque = "//API.example.no:443/x" }, true},
 		{"opaque: a URL of the named host", func(r *http.Request) { r.URL.Opaque = "https://api.example.no/x" }, true},
 
+		{"a query with an escaped blank", func(r *http.Request) { r.URL.RawQuery = "q=a%20b" }, true},
+
+		{"a query with a word more", func(r *http.Request) { r.URL.RawQuery = "q http://other.example.no/" }, false},
+		{"a query with a version", func(r *http.Request) { r.URL.RawQuery = "q HTTP/1.0" }, false},
 		{"opaque: another host without its scheme", func(r *http.Request) { r.URL.Opaque = "//other.example.no/x" }, false},
 		{"opaque: a URL of another host", func(r *http.Request) { r.URL.Opaque = "http://other.example.no/x" }, false},
 		{"opaque: two words", func(r *http.Request) { r.URL.Opaque = "/x http://other.example.no/" }, false},
