@@ -140,7 +140,10 @@ func (e Environment) completed() (Environment, error) {
 			e.JWKSURL = d.JWKSURL
 		}
 	}
-	return e, byVariable(e.validate())
+	if err := e.validate(); err != nil {
+		return e, byVariable(err)
+	}
+	return e, checkMetadataURL(envIssuer, e)
 }
 
 // checkAgainst refuses variables that say another environment than named.
@@ -150,6 +153,17 @@ func (e Environment) checkAgainst(named Environment) error {
 	} {
 		if other.says != "" && other.says != other.named {
 			return invalid(envEnvironment, "says "+named.name()+", but "+other.variable+" says another: set one of them")
+		}
+	}
+	return checkMetadataURL(envEnvironment, named)
+}
+
+// checkMetadataURL refuses one of another of Digdir's environments than e, which
+// variable says. It is not fetched, so that any other URL does not matter.
+func checkMetadataURL(variable string, e Environment) error {
+	for _, d := range digdirs {
+		if os.Getenv(envWellKnown) == d.Issuer+wellKnown && e.Issuer != d.Issuer {
+			return invalid(variable, "says "+e.name()+", but "+envWellKnown+" is of "+d.name()+": set one of them")
 		}
 	}
 	return nil

@@ -86,3 +86,45 @@ func TestNoFilesAreAnError(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotKeystore)
 	require.Nil(t, cred)
 }
+
+// A metadata URL that was left behind from another environment shows that one
+// of the two is wrong. What is no environment of Digdir's does not matter.
+func TestMetadataURLOfAnotherEnvironment(t *testing.T) {
+	for _, tt := range []struct {
+		reason, env, issuer, token, metadata, refused string
+	}{
+		{"test's beside prod", "prod", "", "", Test.Issuer + wellKnown, envEnvironment},
+		{"prod's beside test", "test", "", "", Prod.Issuer + wellKnown, envEnvironment},
+		{"test's beside prod's issuer", "", Prod.Issuer, Prod.TokenURL, Test.Issuer + wellKnown, envIssuer},
+		{"prod's beside another server's", "", "https://mp.example/", "https://mp.example/token", Prod.Issuer + wellKnown, envIssuer},
+		{"the same", "test", "", "", Test.Issuer + wellKnown, ""},
+		{"another document", "test", "", "", Test.Issuer + ".well-known/openid-configuration", ""},
+		{"a copy", "", Test.Issuer, Test.TokenURL, "https://mirror.example/" + wellKnown, ""},
+	} {
+		t.Setenv(envEnvironment, tt.env)
+		t.Setenv(envIssuer, tt.issuer)
+		t.Setenv(envTokenURL, tt.token)
+		t.Setenv(envWellKnown, tt.metadata)
+		_, err := environmentFromEnv()
+		if tt.refused == "" {
+			require.NoError(t, err, tt.reason)
+			continue
+		}
+		var field *FieldError
+		require.ErrorAs(t, err, &field, tt.reason)
+		require.Equal(t, tt.refused, field.Field, tt.reason)
+		require.ErrorContains(t, err, envWellKnown)
+	}
+}
+
+// To a resolver a dot at the end of a name makes no other host of it.
+func TestEnvironmentsAreNotMixedByADot(t *testing.T) {
+	for _, env := range []Environment{
+		{Issuer: Prod.Issuer, TokenURL: "https://test.maskinporten.no./token"},
+		{Issuer: Test.Issuer, TokenURL: "https://MASKINPORTEN.no./token"},
+		{Issuer: Test.Issuer, TokenURL: Test.TokenURL, JWKSURL: "https://maskinporten.no.:443/jwk"},
+	} {
+		var field *FieldError
+		require.ErrorAs(t, env.validate(), &field, "%+v", env)
+	}
+}

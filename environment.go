@@ -108,7 +108,11 @@ func (e Environment) checkMixture() error {
 func sameHost(a, b string) bool {
 	u, err := url.Parse(a)
 	v, err2 := url.Parse(b)
-	return err == nil && err2 == nil && strings.EqualFold(u.Hostname(), v.Hostname())
+	if err != nil || err2 != nil {
+		return false
+	}
+	// A dot at the end of a name makes no other host of it.
+	return strings.EqualFold(strings.TrimSuffix(u.Hostname(), "."), strings.TrimSuffix(v.Hostname(), "."))
 }
 
 // checkEndpoint refuses a URL that a grant, or trust in keys, must not depend on.
