@@ -356,7 +356,7 @@ func (x *exchange) wrapError(r *Request, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &field) && field.err == nil:
+	case errors.As(err, &field) && field.err == nil && redact.Error(field, r.persons()...) == error(field):
 		return field
 	}
 	return &fetchError{request: x.requestInfo(r), err: redact.Error(err, r.persons()...)}
