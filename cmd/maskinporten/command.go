@@ -131,7 +131,26 @@ machine is wrong, 2 for a wrong command line, 3 when Maskinporten refused and 4 
 		root.AddCommand(c)
 	}
 	root.AddCommand(t.versionCommand())
+	explainArguments(root)
 	return root
+}
+
+// explainArguments has a wrong number of arguments answered by what belongs
+// there.
+func explainArguments(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		explainArguments(c)
+	}
+	if cmd.HasSubCommands() || cmd.Args == nil {
+		return
+	}
+	check := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if check(cmd, args) != nil {
+			return fmt.Errorf("the arguments do not fit `%s`", cmd.UseLine())
+		}
+		return nil
+	}
 }
 
 // prepare looks at the flags that all commands share.

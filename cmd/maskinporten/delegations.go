@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/maskinporten-go/maskinporten"
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 	"github.com/maskinporten-go/maskinporten/internal/redact"
 )
 
@@ -297,21 +298,31 @@ func readCustomers(path string) (orgs []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for line := range bytes.Lines(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))) {
-		text := strings.TrimSpace(string(line))
+	for line := range strings.FieldsFuncSeq(string(p12.DecodeText(data)), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		text := strings.TrimSpace(line)
 		if text == "" || text[0] == '#' {
 			continue
 		}
 		first := strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == ',' || r == '\t' })
-		if len(first) > 0 {
-			orgs = append(orgs, strings.Trim(strings.TrimSpace(first[0]), `"`))
+		if len(first) == 0 {
+			continue
 		}
+		org := strings.Trim(strings.TrimSpace(first[0]), `"`)
+		if word, _, more := strings.Cut(org, " "); more && isOrgNumber(word) { // others have spaces within
+			org = word
+		}
+		orgs = append(orgs, org)
 	}
 	if len(orgs) > 0 && !slices.ContainsFunc(orgs, looksLikeCustomer) {
 		// What stands in it is not shown: it may be a key.
 		return nil, fmt.Errorf("%s is no list of customers: no line begins with an organisation number", path)
 	}
 	return orgs, nil
+}
+
+func isOrgNumber(s string) bool {
+	_, err := maskinporten.ParseOrgNumber(s)
+	return err == nil
 }
 
 // looksLikeCustomer reports whether org is a number, if perhaps not a right one.
@@ -356,7 +367,7 @@ func readAnswers(path string) (map[answeredKey]string, error) {
 		return nil, err
 	}
 	before := make(map[answeredKey]string)
-	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines := bufio.NewScanner(bytes.NewReader(p12.DecodeText(data)))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var a answered

@@ -101,6 +101,37 @@ func TestNoListOfCustomers(t *testing.T) {
 	}
 }
 
+// Files are read as PowerShell, spreadsheets and others write them.
+func TestFilesOfOtherSystems(t *testing.T) {
+	s := newSetup(t)
+	fake := s.fakeServer()
+	s.client(fake.WellKnownURL(), maskinportentest.Certificate{})
+	utf16le := func(text string) []byte {
+		data := []byte{0xff, 0xfe}
+		for _, c := range []byte(text) {
+			data = append(data, c, 0)
+		}
+		return data
+	}
+	for name, content := range map[string][]byte{
+		"UTF-16": utf16le("974760673\r\n313367002\r\n"), "lines end with CR": []byte("974760673\r313367002\r"),
+		"words": []byte("974760673 NAV\n313 367 002\n"), "quoted": []byte("\"974760673\",\"NAV\"\n\"313367002\",\"x\"\n"),
+	} {
+		if r := s.run("delegations", "-f", s.file("customers.txt", content)); !strings.Contains(r.stdout, "2 delegated") {
+			t.Errorf("%s: %s%s", name, r.stdout, r.stderr)
+		}
+	}
+	before := s.run("delegations", "974760673", "-o", "json")
+	asked := fake.TokenRequests()
+	s.file("before", utf16le(before.stdout))
+	if r := s.run("delegations", "974760673", "--resume", "before"); r.status != 0 || fake.TokenRequests() != asked {
+		t.Errorf("%d requests: %s", fake.TokenRequests()-asked, r.stderr)
+	}
+	if r := s.run("token", "--env-file", s.file("x.env", utf16le("MASKINPORTEN_CLIENT_ID=of-file\r\n"))); !strings.Contains(r.stderr, "of-file") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // Output that goes on in the file of before leaves the line that was cut off to
 // itself: the customer after it is not lost.
 func TestResumeInTheSameFile(t *testing.T) {
@@ -139,8 +170,10 @@ func TestMistakesOnThisMachine(t *testing.T) {
 	}{
 		{[]string{"fake", "--listen", taken}, 1, "--listen"},
 		{[]string{"fake", "--listen", "8085"}, 1, "--listen"},
-		{[]string{"token", "--env-file", "none.env"}, 1, "--env-file"},
-		{[]string{"token", "--env-file", "."}, 1, "--env-file"},
+		{[]string{"token", "--env-file", "none.env"}, 1, "the file of variables: open none.env"},
+		{[]string{"doctor", "--admin-env-file", "none.env"}, 1, "the file of variables: open none.env"},
+		{[]string{"clients", "show"}, 2, "do not fit `maskinporten clients show CLIENT-ID [flags]`"},
+		{[]string{"token", "skatteetaten:inntekt"}, 2, "do not fit `maskinporten token [flags]`"},
 		{[]string{"keys", "new", "--out", filepath.Join("none", "key.jwk")}, 1, "the folder of " + filepath.Join("none", "key.jwk")},
 	} {
 		if r := s.run(c.args...); r.status != c.status || !strings.Contains(r.stderr, c.says) {

@@ -41,7 +41,7 @@ func (x *examination) reach(ctx context.Context, a API) Step {
 	step.Details = details
 	t, err := newTarget(a.URL)
 	if err != nil || t == nil {
-		step.Status, step.exit = Failed, exitUnreachable
+		step.Status, step.exit = Failed, exitLocal
 		step.Summary, step.Remedy = a.Name+": "+name(a.URL)+" is not a URL", "Give --api as a name that `maskinporten doctor --help` lists, or as https://host/path."
 		return step
 	}

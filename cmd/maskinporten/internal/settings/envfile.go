@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/maskinporten-go/maskinporten/internal/p12"
 )
 
 // maxEnvFile bounds an env file, which may hold a keystore in base64.
@@ -22,17 +24,17 @@ const maxEnvFile = 4 << 20
 func readEnvFile(path string) (variables map[string]string, notes []string, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--env-file: %w", err)
+		return nil, nil, fmt.Errorf("the file of variables: %w", err)
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxEnvFile+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("--env-file: %w", err)
+		return nil, nil, fmt.Errorf("the file of variables: %w", err)
 	}
 	if len(data) > maxEnvFile {
 		return nil, nil, fmt.Errorf("%s: over %d bytes are too many for a file of variables", path, maxEnvFile)
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = p12.DecodeText(data) // Windows writes UTF-16
 	variables = make(map[string]string)
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, maxEnvFile)
