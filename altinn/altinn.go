@@ -152,6 +152,9 @@ func parse(body []byte, h http.Header, now time.Time) (access string, lifetime t
 	if strings.ContainsFunc(access, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return "", 0, errors.New("holds no token, but text with a space, a line break or a character outside ASCII")
 	}
+	if strings.ContainsAny(access, "{}[]<>\"',:;&?") { // around a token they would go along with it
+		return "", 0, errors.New("holds no token, but an object or text")
+	}
 	claims, err := jws.Unverified(access)
 	switch {
 	case errors.Is(err, jws.ErrNotJWT):
