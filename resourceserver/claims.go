@@ -121,7 +121,7 @@ func readClaims(o jws.Object) (*Claims, error) {
 		Issuer:     r.text("iss"),
 		IssuedAt:   r.time("iat"),
 		Expiry:     r.time("exp"),
-		Scopes:     strings.Fields(r.text("scope")),
+		Scopes:     scopesOf(r.text("scope")),
 		Audience:   r.texts("aud"),
 		ConsumerID: r.organisation("consumer"),
 		SupplierID: r.organisation("supplier"),
@@ -142,6 +142,12 @@ func readClaims(o jws.Object) (*Claims, error) {
 		}
 	}
 	return c, nil
+}
+
+// scopesOf splits a scope at its blanks, and at nothing else (RFC 6749 §3.3): to
+// other readers a tab does not make two scopes of one.
+func scopesOf(scope string) []string {
+	return strings.FieldsFunc(scope, func(c rune) bool { return c == ' ' })
 }
 
 const (

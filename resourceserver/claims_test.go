@@ -144,6 +144,23 @@ func TestHasScopeIsExact(t *testing.T) {
 	require.False(t, c.HasAudience("https://a.example"))
 }
 
+// Scopes are separated by blanks alone: what another reader takes for one scope
+// does not grant two.
+func TestScopesAreSplitAtBlanks(t *testing.T) {
+	for scope, want := range map[string][]string{
+		"a:b c:d":           {"a:b", "c:d"},
+		" a:b  c:d ":        {"a:b", "c:d"},
+		"x\\ta:b":           {"x\ta:b"},
+		"x\\na:b":           {"x\na:b"},
+		"x\u00a0a:b c:d":    {"x\u00a0a:b", "c:d"},
+		"x\u2028a:b\u3000c": {"x\u2028a:b\u3000c"},
+	} {
+		c, err := UnverifiedClaims(unsignedToken(`{"scope":"` + scope + `"}`))
+		require.NoError(t, err)
+		require.Equal(t, want, c.Scopes, "%q", scope)
+	}
+}
+
 func TestUnverifiedClaimsRefuses(t *testing.T) {
 	for _, token := range []string{
 		"", ".", "..", "a.b.c", "a.e30", "a.e30.c.d", "a.e30=.c", "a.eyJ.c", "a.W10.c", "a.IiI.c",
