@@ -48,7 +48,10 @@ func (f *Fake) Configure(path string) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
-		return fmt.Errorf("maskinportentest: %s: %w", path, err)
+		return fmt.Errorf("maskinportentest: %s is not a configuration in JSON: %w", path, err)
+	}
+	if d.More() {
+		return fmt.Errorf("maskinportentest: %s: something stands after the configuration: there is one object in a file", path)
 	}
 	s.dir = filepath.Dir(path)
 	if err := s.apply(f); err != nil {

@@ -70,7 +70,9 @@ func TestConfigure(t *testing.T) {
 func TestConfigureRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct{ reason, text, says string }{
-		{"no JSON", `{`, "unexpected"},
+		{"no JSON", `{`, "is not a configuration in JSON: unexpected"},
+		{"nothing", ``, "is not a configuration in JSON"},
+		{"two objects", `{} {}`, "something stands after"},
 		{"a misspelt name", `{"client": []}`, `"client"`},
 		{"a client without id", `{"clients": [{"name": "x"}]}`, "clients[0]: id"},
 		{"a missing key file", `{"clients": [{"id": "x", "keys": [{"file": "nowhere.pem"}]}]}`, "nowhere.pem"},
