@@ -132,6 +132,12 @@ machine is wrong, 2 for a wrong command line, 3 when Maskinporten refused and 4 
 	}
 	root.AddCommand(t.versionCommand())
 	explainArguments(root)
+	root.InitDefaultCompletionCmd("completion") // now, to change it
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" { // else an unknown shell is answered by help, and that is a success
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	return root
 }
 

@@ -29,6 +29,9 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: exit status %d: %s", shell, r.status, r.stderr)
 		}
 	}
+	if r := newSetup(t).run("completion", "fihs"); r.status != 2 || r.stdout != "" {
+		t.Errorf("an unknown shell: %+v", r)
+	}
 }
 
 func TestVersion(t *testing.T) {
