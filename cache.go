@@ -91,7 +91,7 @@ func (c *cache) get(ctx context.Context, key *Request) (tokencache.Result[Reques
 func (c *cache) explain(key *Request, err error) error {
 	var wait *tokencache.WaitError
 	if errors.As(err, &wait) {
-		return &waitError{request: c.about(key), others: wait.Busy, err: wait.Err}
+		return &waitError{request: c.about(key), others: wait.Busy, late: wait.Late, err: wait.Err}
 	}
 	return cloneError(c.annotate(key, err))
 }
@@ -103,13 +103,17 @@ func traceOf(f tokencache.Flight[Request]) Fetch {
 // waitError is a wait for a token that ended with the caller's context.
 type waitError struct {
 	request requestInfo
-	others  int // being fetched, if there were too many to begin with this one
+	others  int  // being fetched, if there were too many to begin with this one
+	late    bool // the context had ended before, and nothing was begun
 	err     error
 }
 
 func (e *waitError) Error() string {
 	if e.others > 0 {
 		return fmt.Sprintf("maskinporten: waiting for a %s while %d others are fetched: %v; ask for fewer at a time, as Prefetch does, or give the context more time", e.request, e.others, e.err)
+	}
+	if e.late {
+		return fmt.Sprintf("maskinporten: %s: %v before it was asked for: none is at hand, and nothing was begun", e.request, e.err)
 	}
 	return fmt.Sprintf("maskinporten: waiting for a %s: %v; the fetch goes on, for at most 30 seconds in all: give the context more time if this happens often", e.request, e.err)
 }

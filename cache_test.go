@@ -277,6 +277,12 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		require.ErrorContains(t, err, `waiting for a token for scope "s" from`)
 		require.ErrorContains(t, err, "the fetch goes on")
 
+		_, err = c.Token(ctx, Request{Scope: "another"})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, ErrNoToken)
+		require.ErrorContains(t, err, "nothing was begun")
+		require.NotContains(t, err.Error(), "goes on", "there is no fetch")
+
 		var wg sync.WaitGroup
 		for i := range 2 * maxFetches {
 			wg.Go(func() {

@@ -209,7 +209,7 @@ func (c *Cache[K, V]) Get(ctx context.Context, key *K) (Result[K, V], error) {
 // caller who cannot fetch drives out no value of others.
 func (c *Cache[K, V]) create(ctx context.Context, hash uint64, key *K, p *permit) (*Entry[K, V], *flight[K, V], error) {
 	if err := ctx.Err(); err != nil {
-		return nil, nil, &WaitError{Err: err}
+		return nil, nil, &WaitError{Err: err, Late: true}
 	}
 	if !c.acquire(p) {
 		return nil, nil, errBusy
@@ -243,7 +243,7 @@ func (c *Cache[K, V]) getOrStart(ctx context.Context, e *Entry[K, V], p *permit)
 		return v, nil, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, nil, &WaitError{Err: err}
+		return nil, nil, &WaitError{Err: err, Late: true}
 	}
 	f, err := c.joinOrStart(ctx, e, now, p, nil)
 	if err == errBusy && s == expired {
@@ -343,7 +343,7 @@ func (c *Cache[K, V]) newer(ctx context.Context, e *Entry[K, V], old *V, p *perm
 		return v, nil, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, nil, &WaitError{Err: err}
+		return nil, nil, &WaitError{Err: err, Late: true}
 	}
 	f, err := c.joinOrStart(ctx, e, now, p, allowed)
 	return nil, f, err

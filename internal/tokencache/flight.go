@@ -43,10 +43,15 @@ type PanicError struct {
 // Error says what the type was.
 func (e *PanicError) Error() string { return "panicked with a " + e.Type }
 
-// WaitError is a wait that ended with the caller's context. The fetch goes on.
+// WaitError is a wait that ended with the caller's context. The fetch goes on,
+// if there is one.
 type WaitError struct {
 	// Err is the context's.
 	Err error
+
+	// Late is whether the context had ended before the caller could wait, so
+	// that nothing was begun for it.
+	Late bool
 
 	// Busy is the number of fetches under way, if there were so many that
 	// none could be started for this caller; else zero.
@@ -57,6 +62,9 @@ type WaitError struct {
 func (e *WaitError) Error() string {
 	if e.Busy > 0 {
 		return fmt.Sprintf("waiting for one of %d fetches under way to end: %v", e.Busy, e.Err)
+	}
+	if e.Late {
+		return fmt.Sprintf("beginning no fetch: %v", e.Err)
 	}
 	return fmt.Sprintf("waiting for a fetch to end: %v", e.Err)
 }
