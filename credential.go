@@ -91,7 +91,8 @@ var (
 
 	// ErrMissingIntermediate is returned when the issuer's certificate is not
 	// there: the credential loads, but Maskinporten takes it only with its
-	// issuer's. [New] returns it, and signing, unless a key id stands in for the
+	// issuer's. [New] returns it for a Credential, and [Client.Check] and the
+	// first grant for what a source loads, unless a key id stands in for the
 	// chain ([Credential.WithKeyID]).
 	ErrMissingIntermediate = keystore.ErrMissingIntermediate
 )
