@@ -81,7 +81,7 @@ const (
 	// by the documentation, several have been seen.
 	arrival = 5 * time.Minute
 
-	// staleAfter is when a key that was never published is given up.
+	// staleAfter is when a key that was never handed to Publish is given up.
 	staleAfter = 24 * time.Hour
 
 	writeAttempts = 4
@@ -104,7 +104,7 @@ func (c *Client) Rotate(ctx context.Context, r Rotation) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	if p != nil && p.Step != stepPublished && time.Since(p.Began) > staleAfter {
+	if p != nil && !p.mayBeInUse() && time.Since(p.Began) > staleAfter {
 		if err := c.goBack(ctx, r, p); err != nil {
 			return Rotated{}, err
 		}
@@ -191,7 +191,11 @@ func (c *Client) begin(ctx context.Context, r Rotation) (*progress, error) {
 	}
 	// Another rotator with the same state may have begun at the same time: then
 	// both go on with the key that was saved last.
-	return load(ctx, r.State, r.ClientID)
+	p, err = load(ctx, r.State, r.ClientID)
+	if err == nil && p == nil {
+		err = invalid("Rotation.State", "does not keep what is saved in it: a crash would lose the new key")
+	}
+	return p, err
 }
 
 // newKey is replaced in tests, which need many keys.

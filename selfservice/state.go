@@ -92,6 +92,28 @@ type progress struct {
 	Published time.Time       `json:"published,omitzero"`
 }
 
+// mayBeInUse reports whether programs may have the new key already: a crash
+// can come after Publish, and before that is saved.
+func (p *progress) mayBeInUse() bool { return p.Step == stepProved || p.Step == stepPublished }
+
+// valid reports whether p is what a rotation saves. One that only looks like it
+// could take away the old key with no new one in its place.
+func (p *progress) valid() bool {
+	var key struct {
+		KeyID string `json:"kid"`
+	}
+	if json.Unmarshal(p.Key, &key) != nil || key.KeyID == "" || key.KeyID != p.KeyID {
+		return false
+	}
+	switch p.Step {
+	case stepCreated, stepRegistered, stepProved:
+		return true
+	case stepPublished:
+		return !p.Published.IsZero()
+	}
+	return false
+}
+
 // load returns what is under way, or nil.
 func load(ctx context.Context, s State, clientID string) (*progress, error) {
 	data, err := s.Load(ctx)
@@ -102,7 +124,7 @@ func load(ctx context.Context, s State, clientID string) (*progress, error) {
 		return nil, nil
 	}
 	p := new(progress)
-	if json.Unmarshal(data, p) != nil || p.KeyID == "" {
+	if json.Unmarshal(data, p) != nil || !p.valid() {
 		return nil, invalid("Rotation.State", "holds something else than a rotation: see whether it is the right one, then remove it")
 	}
 	if p.ClientID != clientID {
