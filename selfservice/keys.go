@@ -134,13 +134,29 @@ func (k Key) validate() error {
 	return nil
 }
 
+// keySet is a set of keys as the API answers it. It must have the member keys:
+// an object of another kind is not an empty set, for the next write would take
+// every key away.
+type keySet wireKeys
+
+func (s *keySet) UnmarshalJSON(data []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return err
+	}
+	if members["keys"] == nil {
+		return errors.New("no keys")
+	}
+	return json.Unmarshal(data, (*wireKeys)(s))
+}
+
 // Keys lists the keys of a client, also those that have expired.
 func (c *Client) Keys(ctx context.Context, clientID string) ([]Key, error) {
 	path, err := clientPath(clientID)
 	if err != nil {
 		return nil, err
 	}
-	var set wireKeys
+	var set keySet
 	err = c.do(ctx, call{doing: "list the keys of " + clientID, method: http.MethodGet, path: path + "/jwks", scope: scopeRead}, &set)
 	if errors.Is(err, ErrNotFound) {
 		// A client without keys may have no set: only then is it there itself.
