@@ -71,6 +71,7 @@ func resourceVerdicts() []verdict {
 		{"a relative resource", grantResource, resource(list{"/api"}), "MP-011", ""},
 		{"a bare name", undecided, resource(list{"api.bank.example"}), "MP-011", ""},
 		{"a resource with a fragment", "RFC 8707 §2: no fragment", resource(list{"https://api.bank.example/#a"}), "MP-011", ""},
+		{"a resource with an empty fragment", "RFC 8707 §2: no fragment", resource(list{"https://api.bank.example/#"}), "MP-011", ""},
 		{"a resource with a blank", grantResource, resource(list{"https://api.bank.example/a b"}), "MP-011", ""},
 		{"an empty resource", grantResource, resource(list{""}), "MP-011", ""},
 		{"a resource a number", grantResource, resource(list{1}), "MP-011", ""},
