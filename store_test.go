@@ -318,6 +318,7 @@ func TestStoreFaults(t *testing.T) {
 						require.LessOrEqual(t, time.Since(before), latency+2*100*time.Millisecond)
 					}
 				}
+				synctest.Wait() // until the log is written, which nobody waits for
 				require.LessOrEqual(t, fake.TokenRequests(), 3*10, "as without a store: one in 87 s each")
 				require.LessOrEqual(t, strings.Count(log.String(), "level=WARN"), 3*2, log.String())
 				store.set(nil)

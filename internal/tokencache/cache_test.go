@@ -32,6 +32,7 @@ type server struct {
 	fail    func(Flight[int]) *Failure
 	changed func(*Failure) bool // false if it is not set
 	hook    func(context.Context, Flight[int])
+	issue   func(*value)
 	count   func(Outcome[int, value])
 	after   func(Outcome[int, value])
 }
@@ -64,7 +65,11 @@ func (s *server) fetch(ctx context.Context, f Flight[int]) (*value, *Failure) {
 			return nil, failed
 		}
 	}
-	return &value{NewTimes(sent, s.lifetime), fmt.Sprintf("%d#%d", *f.Key, n)}, nil
+	v := &value{NewTimes(sent, s.lifetime), fmt.Sprintf("%d#%d", *f.Key, n)}
+	if s.issue != nil {
+		s.issue(v)
+	}
+	return v, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -43,7 +43,7 @@ func TestCacheAgainstAModel(t *testing.T) {
 					defer m.fly(*f.Key, -1)
 					sleep(ctx, time.Duration(latency.Load()))
 				}
-				s.count = func(o Outcome[int, value]) { m.issue(o.Value) }
+				s.issue = m.issue
 				c := s.cache()
 				m.cache = c
 				var wg sync.WaitGroup
