@@ -153,6 +153,7 @@ func TestBadRequestsAreRefusedBeforeAnythingIsSent(t *testing.T) {
 		{"both delegations", maskinporten.Request{Scope: "s", ConsumerOrg: customer, OnBehalfOf: "x"}, "Request.OnBehalfOf"},
 		{"a resource that is no URI", maskinporten.Request{Scope: "s", Resource: "api"}, "Request.Resource"},
 		{"a resource with a fragment", maskinporten.Request{Scope: "s", Resource: "https://api.example.no/#a"}, "Request.Resource"},
+		{"a resource with an empty fragment", maskinporten.Request{Scope: "s", Resource: "https://api.example.no/#"}, "Request.Resource"},
 		{"a system user without an owner", maskinporten.Request{Scope: "s", SystemUser: maskinporten.SystemUser{ExternalRef: "a"}}, "Request.SystemUser.OrgNumber"},
 		{"a system user's reference with a space", maskinporten.Request{Scope: "s", SystemUser: maskinporten.SystemUser{OrgNumber: customer, ExternalRef: "a b"}}, "Request.SystemUser.ExternalRef"},
 		{"a system user's reference too long", maskinporten.Request{Scope: "s", SystemUser: maskinporten.SystemUser{OrgNumber: customer, ExternalRef: strings.Repeat("ø", 256)}}, "Request.SystemUser.ExternalRef"},

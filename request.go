@@ -97,7 +97,7 @@ func (r Request) Validate() error {
 	}
 	if r.Resource != "" {
 		u, err := url.Parse(r.Resource)
-		if err != nil || !visibleASCII(r.Resource) || !u.IsAbs() || u.Fragment != "" {
+		if err != nil || !visibleASCII(r.Resource) || !u.IsAbs() || strings.Contains(r.Resource, "#") {
 			return invalid("Request.Resource", "is not an absolute URI without a fragment (RFC 8707): give the one that the API's owner states"+whiteSpaceHint(r.Resource))
 		}
 	}
